@@ -1,0 +1,86 @@
+# The commands of the book; `make` alone lists them. Everything runs inside .venv, which the first
+# command that needs it creates from requirements.lock.
+PYTHON ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.installed
+CHAPTER ?= notebooks/*.ipynb
+PYTEST := $(PY) -m pytest
+# One thread in each of two processes, rather than two in each.
+TWO := OMP_NUM_THREADS=1
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
+	--nbval-sanitize-with tests/nbval_sanitize.cfg
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup book run lab test unit chapters site lint format images links benchmark lock \
+	address clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY) ## create .venv from requirements.lock (PYTHON=... chooses the interpreter)
+
+# Each stamp is the last thing its rule writes: an interrupted set-up starts again from nothing.
+$(VENV)/.locked: requirements.lock
+	@sh tools/make_venv.sh "$(VENV)" "$(PYTHON)"
+	$(PY) -m pip install --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+$(READY): $(VENV)/.locked pyproject.toml
+	$(PY) -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+book: $(READY) ## build the site into _build/html, warnings as errors
+	$(PY) -m tools.build_book
+
+run: $(READY) ## execute every chapter again and store its outputs (CHAPTER=... chooses one)
+	$(PY) -m tools.run_notebooks $(CHAPTER)
+
+lab: $(READY) ## open JupyterLab on the chapters
+	$(PY) -m jupyterlab notebooks
+
+test: $(READY) ## everything that proves the project: lint, unit, chapters, site
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory chapters
+	$(MAKE) --no-print-directory site
+
+unit: $(READY) ## tests of the library and the repository, and all docstring examples
+	$(TWO) $(PYTEST) tests fedlearn_lib tools --ignore=tests/site -n 2 --dist loadfile
+
+chapters: $(READY) ## run every notebook and compare its checked outputs
+	$(TWO) $(PYTEST) notebooks $(NBVAL) --timeout=400 -n 2 --dist loadfile
+
+site: book ## test the built site in a headless browser
+	$(PYTEST) tests/site
+
+lint: $(READY) ## ruff and mypy, changing nothing
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(READY) ## let ruff mend what it can
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+images: $(READY) ## draw logo, favicon and social card again
+	$(PY) tools/draw_images.py
+
+links: $(READY) ## try every link of the book (needs the internet)
+	$(VENV)/bin/jupyter-book build . --builder linkcheck
+
+benchmark: $(READY) ## speed, as ratios measured in one run
+	$(PYTEST) benchmarks -p no:xdist --benchmark-only -s
+
+lock: $(READY) ## renew requirements.lock with the newest versions that pyproject.toml allows
+	$(PY) -m tools.lock
+
+address: $(READY) ## URL=https://github.com/owner/name: write the repository's address everywhere
+	$(PY) -m tools.address "$(URL)"
+
+clean: ## remove what was built; notebooks and .venv stay
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks ./*.egg-info
+	find fedlearn_lib book tests tools benchmarks notebooks \
+		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+	find notebooks -name '*.part' -delete
