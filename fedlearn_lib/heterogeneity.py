@@ -1,0 +1,203 @@
+"""How different clients are: of their labels, their samples, their gradients and their Hessians."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlearn_lib.data.clients import Clients
+from fedlearn_lib.oracles import Loss, gradient, hvp
+from fedlearn_lib.trees import Params, axpy, dot, weighted_mean
+
+
+def label_distribution(clients: Clients, classes: int) -> Tensor:
+    r"""Return $\pi_{ic}$, the share of class $c$ among client $i$'s samples: [m classes].
+
+    >>> clients = Clients.of(torch.zeros(4), torch.tensor([0, 0, 1, 2]), [[0, 1], [2, 3]])
+    >>> label_distribution(clients, 3).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]
+    """
+    labels = [clients.data(i)[1] for i in range(clients.m)]
+    low, high = min(int(y.min()) for y in labels), max(int(y.max()) for y in labels)
+    if low < 0 or high >= classes or clients.y.is_floating_point():
+        raise ValueError(
+            f"classes={classes} needs integer labels from 0 to {classes - 1}, got {low} to {high} "
+            f"({clients.y.dtype}); pass classes={high + 1} or number the classes from 0"
+        )
+    counts = torch.stack([y.bincount(minlength=classes) for y in labels])
+    return counts.double() / clients.n[:, None]
+
+
+def total_variation(p: Tensor, q: Tensor) -> Tensor:
+    r"""Return $TV(p,q)=\tfrac12\sum_c|p_c-q_c|$ along the last axis; the other axes broadcast.
+
+    The largest difference between the probabilities that $p$ and $q$ give to one event.
+
+    >>> total_variation(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.0, 0.5, 0.5]))
+    tensor(0.5000)
+    """
+    for name, law in {"p": p, "q": q}.items():
+        total = law.sum(-1)
+        if bool((law < 0).any()) or not bool(torch.isclose(total, torch.ones_like(total)).all()):
+            raise ValueError(
+                f"{name} must be probabilities: non-negative with sum 1 along the last axis, got "
+                f"sums from {float(total.min()):.4g} to {float(total.max()):.4g}; divide by the sum"
+            )
+    if p.shape[-1] != q.shape[-1]:
+        raise ValueError(
+            f"p and q must have the same number of outcomes, got {p.shape[-1]} and {q.shape[-1]}"
+        )
+    return 0.5 * (p - q).abs().sum(-1)
+
+
+def wasserstein(
+    clients: Clients, *, on: str = "x", order: int = 1, threads: int | None = None
+) -> Tensor:
+    r"""Return the exact Wasserstein distance between all pairs of clients: [m m], float64.
+
+    $$W_q(\mu,\nu)=\Big(\min_{\pi\in\Pi(\mu,\nu)}\int d(z,z')^q\,d\pi\Big)^{1/q}$$
+    between the empirical laws of the clients' samples.
+
+    Parameters
+    ----------
+    on : ``"x"``, inputs under the Euclidean distance; ``"y"``, labels under the distance that is 1
+        between different labels, for which $W_1$ is the total variation.
+    order : q.
+    threads : pairs solved at the same time; by default one a processor.
+
+    Solved by POT's network simplex (Flamary et al., JMLR 2021), ``ot.emd2``.
+
+    >>> x = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
+    >>> clients = Clients.of(x, torch.zeros(4), [[0, 1], [2, 3]])
+    >>> wasserstein(clients)
+    tensor([[0., 5.],
+            [5., 0.]], dtype=torch.float64)
+    """
+    import ot
+
+    samples = _samples(clients, on, order)
+    metric = "hamming" if on == "y" else "euclidean"
+    pairs = [(i, j) for i in range(clients.m) for j in range(i)]
+
+    def solve(pair: tuple[int, int]) -> float:
+        a, b = samples[pair[0]], samples[pair[1]]
+        cost = ot.dist(a, b, metric=metric) ** order
+        least = float(ot.emd2([], [], cost, numItermax=1_000_000))
+        distance: float = max(least, 0.0) ** (1 / order)  # rounding can make a zero negative
+        return distance
+
+    with ThreadPoolExecutor(threads) as pool:
+        values = list(pool.map(solve, pairs))
+    return _symmetric(clients.m, pairs, values)
+
+
+def sliced_wasserstein(
+    clients: Clients, *, order: int = 1, directions: int = 50, generator: torch.Generator
+) -> Tensor:
+    r"""Return the sliced Wasserstein distance between all pairs of clients: [m m], float64.
+
+    The mean over random unit vectors $u$ of $W_q$ between the laws of $\langle u,x\rangle$, to the
+    power $q$ inside and $1/q$ outside. In one dimension the optimal plan sorts, so each client is
+    projected and sorted once (Bonneel, Rabin, Peyré, Pfister, 2015).
+
+    >>> x = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
+    >>> clients = Clients.of(x, torch.zeros(4), [[0, 1], [2, 3]])
+    >>> sliced_wasserstein(clients, generator=torch.Generator().manual_seed(0))
+    tensor([[0., 5.],
+            [5., 0.]], dtype=torch.float64)
+    """
+    import ot
+
+    samples = _samples(clients, "x", order)
+    if not isinstance(directions, int) or directions < 1:
+        raise ValueError(f"directions must be an integer of at least 1, got {directions!r}")
+    u = torch.randn(samples[0].shape[1], directions, generator=generator, dtype=torch.float64)
+    u = (u / u.norm(dim=0)).numpy()
+    lines = [np.sort(sample @ u, axis=0) for sample in samples]  # [n_i directions]
+    pairs = [(i, j) for i in range(clients.m) for j in range(i)]
+    values = [
+        float(ot.wasserstein_1d(lines[i], lines[j], p=order, require_sort=False).mean())
+        ** (1 / order)
+        for i, j in pairs
+    ]
+    return _symmetric(clients.m, pairs, values)
+
+
+def gradient_dissimilarity(loss: Loss, w: Params, clients: Clients) -> float:
+    r"""Return $\gamma_G(w)=\big(\sum_i p_i\|\nabla f_i(w)-\nabla f(w)\|^2\big)^{1/2}$.
+
+    Full local gradients; $f=\sum_i p_if_i$. The theory's $\gamma_G$ is the largest value over $w$.
+
+    >>> from fedlearn_lib import quadratic_clients, quadratic_loss
+    >>> clients = quadratic_clients(torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]))
+    >>> gradient_dissimilarity(quadratic_loss, {"w": torch.tensor([9.0])}, clients)
+    2.0
+    """
+    oracle = gradient(loss)
+    gradients = [oracle(w, (clients.data(i),)) for i in range(clients.m)]
+    stacked = {name: torch.stack([g[name] for g in gradients]) for name in w}
+    mean = weighted_mean(stacked, clients.p)
+    gaps = [axpy(-1.0, mean, g) for g in gradients]
+    squares = torch.stack([dot(gap, gap) for gap in gaps]).double()
+    return float((clients.p @ squares).sqrt())
+
+
+def hessian_dissimilarity(loss: Loss, w: Params, clients: Clients) -> float:
+    r"""Return $\gamma_H(w)=\big(\sum_i p_i\|\nabla^2f_i(w)-\nabla^2f(w)\|^2\big)^{1/2}$.
+
+    The norms are spectral. No Hessian is formed: each norm is the largest eigenvalue in absolute
+    value of a symmetric operator that is only applied to vectors (Lanczos,
+    ``scipy.sparse.linalg.eigsh``).
+
+    >>> from fedlearn_lib import quadratic_clients, quadratic_loss
+    >>> A = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[3.0, 0.0], [0.0, 1.0]]])
+    >>> clients = quadratic_clients(A, torch.zeros(2, 2))
+    >>> round(hessian_dissimilarity(quadratic_loss, {"w": torch.zeros(2)}, clients), 6)
+    1.0
+    """
+    norms = [_hessian_gap_norm(loss, w, clients, i) for i in range(clients.m)]
+    return float(sum(p * norm**2 for p, norm in zip(clients.p.tolist(), norms, strict=True)) ** 0.5)
+
+
+def _hessian_gap_norm(loss: Loss, w: Params, clients: Clients, i: int) -> float:
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    sizes = [value.numel() for value in w.values()]
+
+    def apply(vector: np.ndarray) -> np.ndarray:
+        flat = torch.from_numpy(np.ascontiguousarray(vector).reshape(-1))
+        pieces = zip(w.items(), flat.split(sizes), strict=True)
+        v = {name: piece.view_as(value).to(value.dtype) for (name, value), piece in pieces}
+        products = [hvp(loss, w, clients.data(j), v) for j in range(clients.m)]
+        stacked = {name: torch.stack([h[name] for h in products]) for name in w}
+        gap = axpy(-1.0, weighted_mean(stacked, clients.p), products[i])
+        return torch.cat([gap[name].double().flatten() for name in w]).numpy()
+
+    n = sum(sizes)
+    if n < 10:
+        return float(np.linalg.norm(np.stack([apply(row) for row in np.eye(n)]), 2))
+    start = np.random.default_rng(0).standard_normal(n)
+    if not apply(start).any():  # the operator is zero, where Lanczos has nothing to start from
+        return 0.0
+    operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
+    return abs(float(eigsh(operator, k=1, which="LM", v0=start, return_eigenvectors=False)[0]))
+
+
+def _samples(clients: Clients, on: str, order: int) -> list[np.ndarray]:
+    if on not in ("x", "y"):
+        raise ValueError(f'on must be "x" (inputs) or "y" (labels), got {on!r}')
+    if not isinstance(order, int) or order < 1:
+        raise ValueError(f"order must be an integer of at least 1, got {order!r}")
+    side = 0 if on == "x" else 1
+    owned = [clients.data(i)[side] for i in range(clients.m)]
+    return [rows.reshape(len(rows), -1).double().numpy() for rows in owned]
+
+
+def _symmetric(m: int, pairs: list[tuple[int, int]], values: list[float]) -> Tensor:
+    out = torch.zeros(m, m, dtype=torch.float64)
+    for (i, j), value in zip(pairs, values, strict=True):
+        out[i, j] = out[j, i] = value
+    return out
