@@ -1,0 +1,80 @@
+"""fedlearn_lib: the small library behind the book *Personal and Parsimonious*.
+
+A federated algorithm is a gradient oracle inside a fixed loop.
+"""
+
+from fedlearn_lib.data import (
+    Clients,
+    Dataset,
+    GaussianPopulation,
+    gaussian_clients,
+    load,
+    partition_dirichlet,
+    partition_iid,
+    partition_natural,
+    partition_two_groups,
+    quadratic_clients,
+    quadratic_loss,
+    split_parts,
+)
+from fedlearn_lib.federated import Algorithm, State, fedavg, map_clients
+from fedlearn_lib.heterogeneity import (
+    gradient_dissimilarity,
+    hessian_dissimilarity,
+    label_distribution,
+    sliced_wasserstein,
+    total_variation,
+    wasserstein,
+)
+from fedlearn_lib.models import accuracy_of, lenet, logistic, loss_of, mlp, parameters_of, resnet
+from fedlearn_lib.oracles import gradient, hvp
+from fedlearn_lib.simulate import History, evaluate, run, sample_cohort
+from fedlearn_lib.trees import axpy, dot, norm, weighted_mean
+from fedlearn_lib.viz import plot_clients, plot_history, use_book_style
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Algorithm",
+    "Clients",
+    "Dataset",
+    "GaussianPopulation",
+    "History",
+    "State",
+    "accuracy_of",
+    "axpy",
+    "dot",
+    "evaluate",
+    "fedavg",
+    "gaussian_clients",
+    "gradient",
+    "gradient_dissimilarity",
+    "hessian_dissimilarity",
+    "hvp",
+    "label_distribution",
+    "lenet",
+    "load",
+    "logistic",
+    "loss_of",
+    "map_clients",
+    "mlp",
+    "norm",
+    "parameters_of",
+    "partition_dirichlet",
+    "partition_iid",
+    "partition_natural",
+    "partition_two_groups",
+    "plot_clients",
+    "plot_history",
+    "quadratic_clients",
+    "quadratic_loss",
+    "resnet",
+    "run",
+    "sample_cohort",
+    "sliced_wasserstein",
+    "split_parts",
+    "total_variation",
+    "use_book_style",
+    "wasserstein",
+    "weighted_mean",
+]
