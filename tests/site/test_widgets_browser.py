@@ -1,0 +1,288 @@
+"""The interactive figures in a browser: from a file, network off, by keyboard and by mouse."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from matplotlib.figure import Figure
+
+from fedlearn_lib import label_distribution, total_variation
+from fedlearn_lib.data import Clients, partition_dirichlet, partition_iid, partition_two_groups
+from fedlearn_lib.widgets import HeterogeneityExplorer, Setting, explore, mean_label_tv, page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+THEMES = {
+    "light": "background:#fff;color:#222832",
+    "dark": "background:#14181e;color:#ced6dd;color-scheme:dark",
+}
+LABELS = torch.arange(2000) % 10
+M = 12
+
+
+def line(eta: float, tau: int) -> Figure:
+    fig = Figure(figsize=(4, 2.5))
+    ax = fig.subplots()
+    ax.plot([0, 1], [0, eta * tau], color="#0072B2")
+    ax.set(ylim=(0, 10), title=f"slope {eta * tau:.3g}")
+    return fig
+
+
+def splits() -> list[tuple[str, float | None, list[torch.Tensor]]]:
+    generator = torch.Generator().manual_seed(0)
+    made = [("iid", None, partition_iid(LABELS, M, generator=generator))]
+    for alpha in (0.05, 0.2, 1.0, 10.0):
+        parts = partition_dirichlet(LABELS, M, alpha=alpha, generator=generator)
+        made.append(("dirichlet", alpha, parts))
+    made.append(("two groups", 8, partition_two_groups(LABELS, M, a=8, generator=generator)))
+    return made
+
+
+def make_settings() -> list[Setting]:
+    out = []
+    for kind, value, parts in splits():
+        counts = [LABELS[part].bincount(minlength=10).tolist() for part in parts]
+        tv, classes = mean_label_tv(counts), [str(c) for c in range(10)]
+        accuracy = 0.9 - 0.4 * tv**2
+        row = Setting(kind, value, counts, classes, tv, 2 * tv, 3 * tv, accuracy)
+        out.append(row._replace(lo=accuracy - 0.02, hi=accuracy + 0.01))
+    hospitals = [[164, 139], [188, 106], [8, 115], [51, 149]]
+    names, tv = ["healthy", "sick"], mean_label_tv(hospitals)
+    return [*out, Setting("natural", None, hospitals, names, tv, 0.2, 0.4, 0.81, label="hospitals")]
+
+
+@pytest.fixture(scope="module")
+def settings() -> list[Setting]:
+    return make_settings()
+
+
+@pytest.fixture(scope="module")
+def bundles(settings: list[Setting]) -> dict[str, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLEARN_FIGURES", "static")
+        grid = {"eta": [0.1, 1.0], "tau": [1, 2, 5]}
+        first = explore(line, **grid, alt="A line.", start={"eta": 0.1, "tau": 2})
+        second = explore(lambda tau: line(1.0, tau), tau=[1, 3, 9], alt="A second line.")
+        hero = HeterogeneityExplorer(settings, rounds=30)
+    shown = {"first": first, "second": second, "hero": hero}
+    return {name: figure._repr_mimebundle_()["text/html"] for name, figure in shown.items()}
+
+
+Open = Callable[..., "Page"]
+
+
+@pytest.fixture
+def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+    """Open figures as a page from a file; anything that leaves it, or fails in it, is an error."""
+    contexts, wrong = [], []
+
+    def build(*figures: str, theme: str = "light", width: int = 1280, **options: object) -> Page:
+        context = browser.new_context(
+            offline=True, viewport={"width": width, "height": 900}, **options
+        )
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        tab.on("request", lambda r: wrong.append(r.url) if r.url.startswith("http") else None)
+        style = f"body{{font:16px sans-serif;max-width:780px;margin:1rem auto;{THEMES[theme]}}}"
+        path = tmp_path / f"{len(contexts)}.html"
+        path.write_text(
+            f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width"><title>Figures</title>'
+            f"<style>{style}</style></head><body><main><h1>Figures</h1>"
+            f"{'<hr>'.join(figures)}</main></body></html>",
+            encoding="utf-8",
+        )
+        tab.goto(path.as_uri())
+        return tab
+
+    yield build
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+# ---------------------------------------------------------------- explore
+
+
+def test_keys_turn_over_the_frames(open_page: Open, bundles: dict[str, str]):
+    tab = open_page(bundles["first"])
+    image, tau = tab.locator("img"), tab.get_by_label("τ")
+    start = image.get_attribute("src")
+    assert image.get_attribute("alt") == "A line. (η = 0.1, τ = 2)"
+    tau.focus()
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator("output").nth(1).text_content() == "5"
+    assert tau.get_attribute("aria-valuetext") == "5"
+    assert image.get_attribute("alt") == "A line. (η = 0.1, τ = 5)"
+    moved = image.get_attribute("src")
+    assert moved != start
+    tab.get_by_label("η").focus()
+    tab.keyboard.press("End")
+    assert image.get_attribute("alt") == "A line. (η = 1, τ = 5)"
+    assert image.get_attribute("src") not in (start, moved)
+    tab.keyboard.press("Home")
+    tau.focus()
+    tab.keyboard.press("ArrowLeft")
+    assert image.get_attribute("src") == start
+
+
+def test_every_frame_decodes(open_page: Open, bundles: dict[str, str]):
+    tab = open_page(bundles["first"])
+    seen = set()
+    for eta in "01":
+        for tau in "012":
+            tab.get_by_label("η").fill(eta)
+            tab.get_by_label("τ").fill(tau)
+            assert tab.evaluate("document.querySelector('img').decode().then(() => true)")
+            seen.add(tab.locator("img").get_attribute("src"))
+    assert len(seen) == 6
+
+
+def test_figures_on_one_page_do_not_touch_each_other(open_page: Open, bundles: dict[str, str]):
+    tab = open_page(bundles["first"], bundles["second"], bundles["second"])
+    alts = lambda: [image.get_attribute("alt") for image in tab.locator("img").all()]  # noqa: E731
+    before = alts()
+    for k, inputs in enumerate(tab.locator("figure").all()):
+        inputs.locator("input").last.focus()
+        tab.keyboard.press("End")
+        assert [a != b for a, b in zip(alts(), before, strict=True)] == [i <= k for i in range(3)]
+
+
+@pytest.mark.parametrize("name", ["first", "hero"])
+def test_without_scripts_the_start_stands(name: str, open_page: Open, bundles: dict[str, str]):
+    tab = open_page(bundles[name], java_script_enabled=False)
+    image = tab.locator("img")
+    assert image.is_visible()
+    assert image.bounding_box()["width"] > 300
+    assert tab.locator("input:visible").count() == 0
+
+
+# ---------------------------------------------------------------- the heterogeneity explorer
+
+
+def value(tab: Page, metric: str) -> str:
+    return tab.locator(f"[data-metric={metric}]").text_content()
+
+
+def test_the_start_makes_the_point(open_page: Open, bundles: dict[str, str], settings):
+    tab = open_page(bundles["hero"])
+    said, worst = tab.locator(".fl-say").text_content(), settings[1]
+    drop = 100 * (settings[0].accuracy - worst.accuracy)
+    assert said.startswith("Dirichlet, α = 0.05:")
+    assert f"FedAvg reaches {100 * worst.accuracy:.1f} % after 30 rounds" in said
+    assert f"{drop:.1f} points below the iid split" in said
+    assert tab.locator(".fl-row").count() == M
+    assert tab.locator("img").count() == 0
+
+
+def test_kind_and_concentration_by_keyboard(open_page: Open, bundles: dict[str, str], settings):
+    tab = open_page(bundles["hero"])
+    tab.get_by_role("slider", name="concentration α").focus()
+    for row in settings[2:5]:
+        tab.keyboard.press("ArrowRight")
+        assert value(tab, "tv") == f"{row.tv:.2f}"
+        assert value(tab, "accuracy") == f"{100 * row.accuracy:.1f} %"
+        assert f"α = {row.value:g}:" in tab.locator(".fl-say").text_content()
+    tab.get_by_role("radio", name="Dirichlet").focus()
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator(".fl-say").text_content().startswith("two groups, a = 8:")
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator(".fl-say").text_content().startswith("hospitals:")
+    assert tab.locator(".fl-row").count() == 4
+    assert tab.get_by_role("slider", name="which").count() == 0, "nothing to choose"
+    tab.get_by_role("radio", name="Dirichlet").check()
+    assert value(tab, "tv") == f"{settings[4].tv:.2f}", "the concentration is remembered"
+
+
+def test_the_mark_moves_by_keyboard_in_order_of_distance(open_page, bundles, settings):
+    tab = open_page(bundles["hero"])
+    mark = tab.locator("[role=slider].fl-handle")
+    mark.focus()
+    tab.keyboard.press("Home")
+    seen = [value(tab, "tv")]
+    for _ in settings[1:]:
+        tab.keyboard.press("ArrowRight")
+        seen.append(value(tab, "tv"))
+        assert tab.evaluate("document.activeElement.classList.contains('fl-handle')")
+    assert seen == [f"{tv:.2f}" for tv in sorted(row.tv for row in settings)]
+    assert mark.get_attribute("aria-valuenow") == str(len(settings) - 1)
+    assert "TV" in mark.get_attribute("aria-valuetext")
+
+
+def test_the_mark_is_dragged(open_page, bundles, settings):
+    tab = open_page(bundles["hero"])
+    marks = tab.locator(".fl-series path")
+    targets = {mark.text_content(): mark.bounding_box() for mark in marks.all()}
+    middle = lambda box: (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)  # noqa: E731
+    tab.mouse.move(*middle(tab.locator(".fl-handle path").bounding_box()))
+    tab.mouse.down()
+    for name in ("Dirichlet, α = 1", "iid", "hospitals"):
+        tab.mouse.move(*middle(targets[name]), steps=4)
+        assert tab.locator(".fl-say").text_content().startswith(f"{name}:")
+    tab.mouse.up()
+    tab.mouse.move(*middle(targets["iid"]))
+    assert tab.locator(".fl-say").text_content().startswith("hospitals:"), "not after the drop"
+
+
+def test_a_client_says_what_it_holds(open_page, bundles, settings):
+    tab = open_page(bundles["hero"])
+    counts, tip = settings[1].counts, tab.locator(".fl-tip")
+    assert tip.is_hidden()
+    tab.locator(".fl-row").nth(2).hover()
+    assert f"client 3: {sum(counts[2])} samples" in tip.text_content()
+    tab.mouse.move(5, 5)
+    assert tip.is_hidden()
+    tab.locator(".fl-row").first.focus()
+    tab.keyboard.press("ArrowDown")
+    text = tip.text_content()
+    assert f"client 2: {sum(counts[1])} samples" in text
+    for c, count in enumerate(counts[1]):
+        assert (f"{c}: {count}" in text) == (count > 0)
+    tab.keyboard.press("Escape")
+    assert tip.is_hidden()
+
+
+def test_total_variation_in_the_page_is_the_librarys(open_page, bundles, settings):
+    """Mean and single clients, for every setting, to 1e-6."""
+    tab = open_page(bundles["hero"])
+    source = base64.b64encode(page.asset("heterogeneity.js").encode()).decode()
+    distances = (
+        "async ([source, counts]) => (await import(`data:text/javascript;base64,${source}`))"
+        ".labelDistances(counts)"
+    )
+    tab.locator(".fl-handle").focus()
+    tab.keyboard.press("Home")
+    shown = []
+    for _ in settings:
+        shown.append(float(tab.locator(".fl-het").get_attribute("data-tv")))
+        tab.keyboard.press("ArrowRight")
+    assert shown == pytest.approx(sorted(row.tv for row in settings), abs=1e-6)
+    for (_, _, parts), row in zip(splits(), settings, strict=False):
+        clients = Clients.of(torch.zeros(len(LABELS)), LABELS, parts)
+        laws = label_distribution(clients, 10)
+        p = clients.n.double() / clients.n.sum()
+        each = total_variation(laws, p @ laws)
+        found = tab.evaluate(distances, [source, json.loads(json.dumps(row.counts))])
+        assert found["each"] == pytest.approx(each.tolist(), abs=1e-6)
+        assert found["mean"] == pytest.approx(float(p @ each), abs=1e-6)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_overflows_and_axe_finds_nothing(theme, width, open_page, bundles):
+    tab = open_page(bundles["first"], bundles["hero"], theme=theme, width=width)
+    for kind in ("Dirichlet", "natural"):
+        tab.get_by_role("radio", name=kind).check()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        found = Axe().run(tab).response["violations"]
+        assert [(f["id"], f["nodes"][0]["html"]) for f in found] == []
