@@ -1,0 +1,105 @@
+"""Links to papers are held against references.bib, which also makes the list of references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
+
+from portable.works import Work, disagreement, find, is_scholarly, read_works
+
+logger = logging.getLogger(__name__)
+BIB = "book/references.bib"
+
+
+class Citations(SphinxTransform):
+    """Check every link to a paper and remember which page cites it."""
+
+    default_priority = 240
+
+    def apply(self, **kwargs) -> None:
+        path = Path(self.app.srcdir) / BIB
+        self.env.note_dependency(str(path))
+        works = read_works(path)
+        cited = _cited(self.env)
+        cited.pop(self.env.docname, None)
+        for node in self.document.findall(nodes.reference):
+            url = node.get("refuri", "")
+            if not is_scholarly(url):
+                continue
+            work = find(works, url)
+            if work is None:
+                self._warn(f"{url} has no entry in {BIB}", node)
+                continue
+            cited.setdefault(self.env.docname, set()).add(work.key)
+            problem = disagreement(work, node.astext())
+            if problem:
+                self._warn(f"[{node.astext()}] does not agree with {BIB}: {problem}", node)
+
+    def _warn(self, message: str, node: nodes.Node) -> None:
+        logger.warning(message, location=node, type="portable", subtype="citation")
+
+
+class work_list(nodes.General, nodes.Element):
+    """Where the bibliography goes, once all pages are read."""
+
+
+class Bibliography(SphinxDirective):
+    """`{bibliography-list}`: every work, with the pages that cite it."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(Path(self.env.srcdir) / BIB))
+        self.env.metadata[self.env.docname]["work_list"] = True
+        return [work_list()]
+
+
+def render(app, doctree: nodes.document, docname: str) -> None:
+    """Fill in the bibliography."""
+    for place in list(doctree.findall(work_list)):
+        works = read_works(Path(app.srcdir) / BIB)
+        items = [_item(app, docname, work) for work in works]
+        place.replace_self(nodes.bullet_list("", *items, classes=["works"]))
+
+
+def _item(app, here: str, work: Work) -> nodes.list_item:
+    line = nodes.paragraph("", "", nodes.strong(work.short, work.short))
+    title = nodes.Text(work.title)
+    if work.link:
+        title = nodes.reference("", work.title, refuri=work.link, internal=False)
+    line += [nodes.Text(". "), title, nodes.Text(f". {work.venue}.")]
+    pages = [page for page, keys in sorted(_cited(app.env).items()) if work.key in keys]
+    if pages:
+        line += nodes.Text(" Cited in ")
+    for page in pages:
+        name = nodes.inline("", app.env.titles[page].astext())
+        line += make_refnode(app.builder, here, page, "", name)
+        line += nodes.Text("." if page == pages[-1] else ", ")
+    return nodes.list_item("", line, ids=[f"ref-{work.key}"])
+
+
+def _cited(env) -> dict[str, set[str]]:
+    if not hasattr(env, "portable_cited"):
+        env.portable_cited = {}
+    return env.portable_cited
+
+
+def _purge(app, env, docname: str) -> None:
+    _cited(env).pop(docname, None)
+
+
+def _listing(app, env) -> list[str]:
+    """The pages that list the works are written again whenever any page was read again."""
+    return [name for name in env.found_docs if "work_list" in env.metadata.get(name, {})]
+
+
+def setup(app) -> None:
+    app.add_node(work_list)
+    app.add_directive("bibliography-list", Bibliography)
+    app.add_transform(Citations)
+    app.connect("env-purge-doc", _purge)
+    app.connect("env-updated", _listing)
+    app.connect("doctree-resolved", render)

@@ -1,0 +1,98 @@
+"""The files of this repository, and the one place where its address stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILT = {"_build", "__pycache__", "node_modules", "htmlcov"}
+
+
+class Address(NamedTuple):
+    """A GitHub repository.
+
+    >>> Address("ada", "book").pages, Address("ada", "ada.github.io").pages
+    ('https://ada.github.io/book/', 'https://ada.github.io/')
+    """
+
+    owner: str
+    name: str
+
+    @property
+    def url(self) -> str:
+        return f"https://github.com/{self.owner}/{self.name}"
+
+    @property
+    def pages(self) -> str:
+        """Where GitHub Pages publishes the site."""
+        host = f"{self.owner.lower()}.github.io"
+        return f"https://{host}/" if self.name.lower() == host else f"https://{host}/{self.name}/"
+
+
+def parse(url: str) -> Address:
+    """Return the address in ``url``, or say what is wrong with it.
+
+    >>> parse("https://github.com/ada/book")
+    Address(owner='ada', name='book')
+    >>> parse("github.com/ada/book")
+    Traceback (most recent call last):
+    ...
+    ValueError: URL must be https://github.com/OWNER/NAME with nothing after it, got ...
+    """
+    owner, name = r"[A-Za-z\d](?:-?[A-Za-z\d]){0,38}", r"[\w.-]{1,100}"
+    found = re.fullmatch(rf"https://github\.com/({owner})/({name})", url, re.ASCII)
+    if not found or found[2] in {".", ".."} or found[2].endswith(".git"):
+        raise ValueError(
+            f"URL must be https://github.com/OWNER/NAME with nothing after it, got {url!r}"
+        )
+    return Address(found[1], found[2])
+
+
+def current(root: Path = ROOT) -> Address:
+    """Return the repository's address, which stands in _config.yml."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    return parse(config["repository"]["url"])
+
+
+def files(root: Path = ROOT) -> list[Path]:
+    """Return the files that git holds or would add; without git, those in no built folder."""
+    if (root / ".git").exists():
+        command = ["git", "-C", str(root), "ls-files", "-z", "-co", "--exclude-standard"]
+        listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found = [root / name for name in listed.split("\0") if name]
+    else:
+        found = [path for path in root.rglob("*") if not _is_built(path.relative_to(root))]
+    return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+
+def text(path: Path) -> str | None:
+    """Return what stands in a text file, None for a binary one."""
+    data = path.read_bytes()
+    try:
+        return None if b"\0" in data else data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def replace(path: Path, content: str) -> None:
+    """Write ``content`` to ``path`` whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            file.write(content)
+        part.chmod(path.stat().st_mode if path.exists() else 0o644)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _is_built(path: Path) -> bool:
+    """Tell whether ``path`` lies in a built folder or a tool's hidden one (.venv and caches)."""
+    hidden = {part for part in path.parts[:-1] if part.startswith(".")} - {".github", ".ci"}
+    egg = any(part.endswith(".egg-info") for part in path.parts)
+    return bool(hidden) or egg or bool(BUILT & set(path.parts))
