@@ -1,0 +1,130 @@
+"""Every chapter keeps the contract, and the contract notices when one does not."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+from contract import complaints, source
+
+CHAPTERS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_there_are_chapters() -> None:
+    assert [path.name[:2] for path in CHAPTERS] == [f"{i:02d}" for i in range(1, len(CHAPTERS) + 1)]
+    assert CHAPTERS
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_chapter_keeps_the_contract(path: Path) -> None:
+    assert complaints(read(path)) == []
+
+
+def test_the_set_up_cell_is_the_same_everywhere() -> None:
+    assert len({source(read(path)["cells"][1]) for path in CHAPTERS}) == 1
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_links_of_the_head_name_this_file(path: Path) -> None:
+    first = source(read(path)["cells"][0])
+    assert len(re.findall(rf"/main/notebooks/{re.escape(path.name)}\)", first)) == 2
+
+
+def edit(old: str, new: str, kind: str = "markdown"):
+    def change(notebook: dict) -> None:
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == kind and old in source(cell):
+                cell["source"] = source(cell).replace(old, new, 1)
+                return
+        raise AssertionError(f"{old!r} is not in the chapter")
+
+    return change
+
+
+def first_code(**changes):
+    def change(notebook: dict) -> None:
+        cell = next(c for c in notebook["cells"][2:] if c["cell_type"] == "code")
+        cell.update(changes)
+
+    return change
+
+
+def drop_tag(tag: str):
+    def change(notebook: dict) -> None:
+        cell = next(c for c in notebook["cells"] if tag in c["metadata"].get("tags", []))
+        cell["metadata"]["tags"].remove(tag)
+
+    return change
+
+
+def drop_alt(notebook: dict) -> None:
+    next(c for c in notebook["cells"] if "mystnb" in c["metadata"])["metadata"].pop("mystnb")
+
+
+def drop_html(notebook: dict) -> None:
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("text/html", None)
+
+
+def fail_solution(notebook: dict) -> None:
+    cell = next(c for c in notebook["cells"] if "solution" in c["metadata"].get("tags", []))
+    cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "Not yet. No."}]
+
+
+ERROR = [{"output_type": "error", "ename": "E", "evalue": "", "traceback": []}]
+WIDGET = [{"output_type": "display_data", "metadata": {},
+           "data": {"application/vnd.jupyter.widget-view+json": {}}}]  # fmt: skip
+
+BREAKS = {
+    "promise": (edit("\n\n*", "\n\n"), "promise"),
+    "time": (edit("**Time:**", "Time:"), "lacks **Time:**"),
+    "objectives": (edit("After this chapter you can", "You can"), "objectives"),
+    "colab": (edit("[Open in Colab](", "[Open]("), "Colab"),
+    "set-up": (drop_tag("setup"), "set-up cell"),
+    "not run": (first_code(execution_count=None), "not run in order"),
+    "error": (first_code(outputs=ERROR), "stores an error"),
+    "widget": (first_code(outputs=WIDGET), "without its kernel"),
+    "alt": (drop_alt, "alternative text"),
+    "slider": (drop_html, "no interactive figure"),
+    "predict": (edit("**Predict first:**", "Predict:"), "prediction"),
+    "see": (edit("What to see", "Observe"), "what to see"),
+    "numbering": (edit("### Exercise 1.3 ", "### Exercise 1.4 "), "numbered from 1"),
+    "kind": (edit("### Exercise 1.3 (derive)", "### Exercise 1.3 (prove)"), "all three kinds"),
+    "hint": (
+        edit("<details><summary>Hint</summary>", "<details><summary>Help</summary>"),
+        "no hint",
+    ),
+    "solution": (edit("<summary>Solution</summary>", "<summary>Answer</summary>"), "no folded"),
+    "title": (edit("Solution of Exercise 1.2", "Solution", "code"), "no executed solution"),
+    "failing": (fail_solution, "does not pass its checker"),
+    "question": (edit("**Question 2.**", "**Question 3.**"), "questions must be"),
+    "unexplained": (edit("\n\nRight. ", "\n\n"), "without explanation"),
+    "two right": (edit("\n\nNo. ", "\n\nRight. "), "exactly one right"),
+    "directive": (edit("## Quiz", ":::{note}\n:::\n\n## Quiz"), "raw directive"),
+    "role": (edit("## Quiz", "{cite}`a`\n\n## Quiz"), "raw directive"),
+    "open fold": (edit("</details>", ""), "fold"),
+    "heading": (edit("<summary>Hint</summary>\n", "<summary>Hint</summary>\n\n### H\n"), "heading"),
+    "escape": (edit("$\\tau$", "$\\tau\\,$"), "eats"),
+    "points": (edit("## What to remember", "## Keep"), "What to remember"),
+    "fooled": (edit("## What would have fooled us", "## Traps"), "fooled"),
+    "literature": (edit("## What the literature says next", "## Next"), "literature"),
+    "long": (edit("## The question", "word " * 400 + "\n\n## The question"), "words without"),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_the_contract_notices(name: str) -> None:
+    change, words = BREAKS[name]
+    notebook = copy.deepcopy(read(CHAPTERS[0]))
+    before = complaints(notebook)
+    change(notebook)
+    new = [line for line in complaints(notebook) if line not in before]
+    assert any(words in line for line in new), new

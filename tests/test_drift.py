@@ -1,0 +1,162 @@
+"""The results of the chapter on federated averaging, on problems it did not choose."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_quadratics import fixed_point, minimizer, pull, simulate
+from torch import Tensor
+from toy_clients import random_quadratics, seeded
+
+from fedlearn_lib import Clients, axpy, fedavg, gradient, loss_of, mlp, norm, parameters_of, run
+
+
+def one_round(loss, w, clients, lr: float, steps: int):
+    state, _ = run(
+        fedavg(gradient(loss), lr=lr), w, clients,
+        rounds=1, steps=steps, batch=None, generator=seeded(),
+    )  # fmt: skip
+    return state.w
+
+
+def test_one_local_step_descends_a_network_too() -> None:
+    """Proposition 1.3 needs gradients only: a tanh network, weights that are not uniform."""
+    g = seeded(3)
+    x, y = torch.randn(30, 4, generator=g).double(), torch.randint(0, 3, (30,), generator=g)
+    clients = Clients.of(x, y, torch.arange(30).chunk(3), p=[0.2, 0.5, 0.3])
+    model = mlp(4, 5, 3, activation="tanh").double()
+    loss, w = loss_of(model), parameters_of(model)
+    grads = [gradient(loss)(w, (clients.data(i),)) for i in range(3)]
+    expected = {
+        name: w[name] - 0.7 * sum(p * g_i[name] for p, g_i in zip(clients.p, grads, strict=True))
+        for name in w
+    }
+    after = one_round(loss, w, clients, lr=0.7, steps=1)
+    assert float(norm(axpy(-1.0, expected, after))) < 1e-13
+    two = one_round(loss, w, clients, lr=0.7, steps=2)
+    assert float(norm(axpy(-1.0, expected, two))) > 1e-3  # the second step is the difference
+
+
+@pytest.mark.parametrize("steps", [1, 3, 8])
+def test_local_steps_multiply_the_gap_by_a_power(steps: int) -> None:
+    """Lemma 1.4: w_i^τ − w_i = (I − ηA_i)^τ (w − w_i), one client at a time."""
+    A, w, _ = random_quadratics(m=3, d=4, seed=5)
+    start = torch.linspace(-2, 3, 4, dtype=torch.float64)
+    for i in range(3):
+        one = torch.ones(1, dtype=torch.float64)
+        end = simulate(A[i : i + 1], w[i : i + 1], one, start=start, lr=0.3, steps=steps, rounds=1)
+        power = torch.eye(4, dtype=torch.float64) - pull(A[i : i + 1], 0.3, steps)[0]
+        torch.testing.assert_close(end - w[i], power @ (start - w[i]), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_distance_shrinks_by_rho_in_every_round(seed: int) -> None:
+    """Proposition 1.5: ‖w_{k+1} − w_∞‖ ≤ ρ ‖w_k − w_∞‖ with ρ = ‖Σ p_i (I − ηA_i)^τ‖ < 1."""
+    A, w, p = random_quadratics(m=4, d=3, seed=seed)
+    lr, steps = 1.9 / float(torch.linalg.eigvalsh(A).max()), 3
+    star = fixed_point(A, w, p, lr, steps)
+    eye = torch.eye(3, dtype=torch.float64)
+    rho = float(torch.linalg.matrix_norm(torch.einsum("i,iab->ab", p, eye - pull(A, lr, steps)), 2))
+    assert rho < 1
+    here = torch.full((3,), 5.0, dtype=torch.float64)
+    for _ in range(5):
+        after = simulate(A, w, p, start=here, lr=lr, steps=steps, rounds=1)
+        assert float((after - star).norm()) <= rho * float((here - star).norm()) + 1e-12
+        here = after
+
+
+def test_a_step_beyond_the_bound_diverges() -> None:
+    """Proposition 1.5 needs η < 2/λ_max of every client, not of their mean."""
+    A = torch.tensor([[[3.0]], [[0.1]]], dtype=torch.float64)
+    w, p = torch.zeros(2, 1, dtype=torch.float64), torch.tensor([0.5, 0.5], dtype=torch.float64)
+    start = torch.ones(1, dtype=torch.float64)
+    assert float(simulate(A, w, p, start=start, lr=1.0, steps=1, rounds=50).abs()) < 1e-9
+    assert float(simulate(A, w, p, start=start, lr=1.0, steps=2, rounds=50).abs()) > 1e9
+
+
+def test_a_round_is_a_unit_step_on_the_surrogate() -> None:
+    """Corollary 1.6: the gradient of f_τ is w_k − w_{k+1}; its minimizer is w_∞; f_τ is convex."""
+    A, w, p = random_quadratics(m=4, d=3, seed=7)
+    M = pull(A, 0.4, 6)
+
+    def surrogate(v: Tensor) -> Tensor:
+        return 0.5 * torch.einsum("i,ia,iab,ib->", p, v - w, M, v - w)
+
+    start = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    after = simulate(A, w, p, start=start, lr=0.4, steps=6, rounds=1)
+    slope = torch.func.grad(surrogate)
+    torch.testing.assert_close(slope(start), start - after, rtol=0, atol=1e-13)
+    assert float(slope(fixed_point(A, w, p, 0.4, 6)).norm()) < 1e-13
+    assert float(torch.linalg.eigvalsh(torch.einsum("i,iab->ab", p, M)).min()) > 0
+
+
+def test_many_steps_end_at_the_plain_mean() -> None:
+    """Corollary 1.6: w_∞ → Σ p_i w_i as τ → ∞, and it is not the minimizer of f."""
+    A, w, p = random_quadratics(m=4, d=3, seed=8)
+    torch.testing.assert_close(fixed_point(A, w, p, 0.4, 4000), p @ w, rtol=0, atol=1e-9)
+    assert float((p @ w - minimizer(A, w, p)).norm()) > 0.05
+
+
+@pytest.mark.parametrize("steps", [2, 5, 9])
+def test_the_first_order_drift(steps: int) -> None:
+    """Proposition 1.7: the error of the formula is of second order in η, and γ_H γ_G bounds it."""
+    A, w, p = random_quadratics(m=5, d=3, seed=9)
+    star, mean = minimizer(A, w, p), torch.einsum("i,iab->ab", p, A)
+    gradients = torch.einsum("iab,ib->ia", A, star - w)
+    covariance = torch.einsum("i,iab,ib->a", p, A, gradients)
+    errors = []
+    for eta in (1e-3, 5e-4):
+        predicted = eta * (steps - 1) / 2 * torch.linalg.solve(mean, covariance)
+        errors.append(float((fixed_point(A, w, p, eta, steps) - star - predicted).norm()))
+        assert errors[-1] < 0.05 * float(predicted.norm())
+    assert 3.8 < errors[0] / errors[1] < 4.2  # halving η divides a second-order term by four
+    gamma_H = (p @ torch.linalg.matrix_norm(A - mean, 2).square()).sqrt()
+    gamma_G = (p @ gradients.square().sum(1)).sqrt()
+    assert 0.01 * gamma_H * gamma_G < covariance.norm() <= gamma_H * gamma_G
+
+
+def error_of_a_round(loss, w, clients, lr: float, steps: int) -> tuple[float, float]:
+    """Return ‖e_k‖ and Σ p_i ‖∇f_i(w)‖."""
+    after = one_round(loss, w, clients, lr, steps)
+    grads = [gradient(loss)(w, (clients.data(i),)) for i in range(clients.m)]
+    error = {
+        name: (w[name] - after[name]) / (lr * steps)
+        - sum(p * g[name] for p, g in zip(clients.p, grads, strict=True))
+        for name in w
+    }
+    return float(norm(error)), sum(
+        float(p * norm(g)) for p, g in zip(clients.p, grads, strict=True)
+    )
+
+
+def bound(lr: float, L: float, steps: int) -> float:
+    return ((1 + lr * L) ** steps - 1) / (steps * lr * L) - 1
+
+
+@pytest.mark.parametrize(("lr", "steps"), [(0.05, 2), (0.02, 10), (0.3, 4)])
+def test_the_error_of_a_round_is_bounded(lr: float, steps: int) -> None:
+    """Proposition 1.8 on f_i(w) = Σ_d cos(w_d − c_id), which is not convex and has L = 1."""
+
+    def loss(w, batch):
+        return torch.cos(w["w"] - batch[0]).sum(-1).mean()
+
+    centers = torch.randn(6, 3, generator=seeded(1)).double()
+    clients = Clients.of(centers, torch.zeros(6), [[i] for i in range(6)])
+    w = {"w": torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)}
+    error, size = error_of_a_round(loss, w, clients, lr, steps)
+    assert 0 < error <= bound(lr, 1.0, steps) * size
+
+
+def test_the_bound_of_a_round_is_attained_and_its_simple_form_holds() -> None:
+    """Proposition 1.8 is an equality for f(w) = −L w²/2; c ≤ ηL(τ−1) if τηL ≤ 1."""
+
+    def loss(w, batch):
+        return -0.5 * 2.0 * (w["w"] ** 2).sum() + 0 * batch[0].sum()
+
+    clients = Clients.of(torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1), [[0]])
+    error, size = error_of_a_round(loss, {"w": torch.ones(2, dtype=torch.float64)}, clients, 0.1, 7)
+    assert error == pytest.approx(bound(0.1, 2.0, 7) * size, rel=1e-12)
+    for steps in (2, 5, 50):
+        for share in (0.01, 0.5, 1.0):
+            lr = share / steps
+            assert bound(lr, 1.0, steps) <= lr * (steps - 1)
