@@ -62,9 +62,10 @@ INPUTS = [W, LABELS, CLIENTS, BATCH, BATCHES, MESSAGES, QUADRATICS, V, PARTS,
 
 
 def bits(tree) -> list[bytes]:
-    """Every number of a nested result as bytes, NaN included."""
+    """Every number of a nested result as bytes, NaN included, and who asks for gradients."""
     if isinstance(tree, torch.Tensor):
-        return [tree.detach().contiguous().numpy().tobytes()]
+        flag = repr(tree.requires_grad).encode()
+        return [flag, tree.detach().contiguous().numpy().tobytes()]
     if isinstance(tree, dict):
         return [piece for key in sorted(tree) for piece in [key.encode(), *bits(tree[key])]]
     if isinstance(tree, (list, tuple)):
