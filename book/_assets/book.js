@@ -28,7 +28,13 @@
 
   // What scrolls sideways must be reachable by keyboard; a fold that opens may hold such things.
   const reachable = () => {
-    const wide = "mjx-container[display], div.math, .drawing, pre, table, .pst-scrollable-table-container, .cell_output";
+    // A formula in a line that is wider than its paragraph gets a line, and a scroll box, of its own.
+    for (const formula of document.querySelectorAll("article span.math")) {
+      const set = formula.querySelector("mjx-container");
+      const room = formula.closest("p, li, dd, td, summary, div").clientWidth;
+      if (set && room) formula.classList.toggle("wide", set.getBoundingClientRect().width > room);
+    }
+    const wide = "span.math.wide, mjx-container[display], div.math, .drawing, pre, table, .pst-scrollable-table-container, .cell_output";
     for (const node of document.querySelectorAll(`article :is(${wide})`)) {
       const scrolls = node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX !== "visible";
       if (scrolls) node.tabIndex = 0;

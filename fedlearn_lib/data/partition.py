@@ -28,10 +28,10 @@ def partition_dirichlet(
     r"""Deal each class to the clients in shares drawn from a Dirichlet distribution.
 
     For every class $c$ draw $q_c\sim\mathrm{Dir}(\alpha,\dots,\alpha)$ over the clients and
-    give client $i$ the fraction $q_{ci}$ of the samples of class $c$ (Hsu, Qi, Brown, 2019,
-    arXiv:1909.06335, use the transposed draw). Small $\alpha$: few clients own a class;
-    $\alpha\to\infty$: equal shares. A client that is left with nothing takes one sample
-    from the largest, so no client is empty.
+    give client $i$ the fraction $q_{ci}$ of the samples of class $c$ (Yurochkin et al., 2019,
+    arXiv:1905.12022; Hsu, Qi, Brown, 2019, draw over the classes for each client).
+    Small $\alpha$: few clients own a class; $\alpha\to\infty$: equal shares. A client that is
+    left with nothing takes one sample from the largest, so no client is empty.
 
     >>> labels = torch.arange(100) % 2
     >>> parts = partition_dirichlet(labels, 4, alpha=100.0,
