@@ -15,8 +15,8 @@ NAMES = ("writers",)
 def read(name: str) -> dict[str, Any]:
     """Return the stored result of a reproduction.
 
-    >>> sorted(read("writers"))[:3]
-    ['cells', 'columns', 'command']
+    >>> read("writers")["seeds"]
+    [0, 1, 2, 3, 4]
     """
     if name not in NAMES:
         raise ValueError(f"name must be one of {NAMES}, got {name!r}")

@@ -33,6 +33,7 @@ from fedlearn_lib import (
 from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
 
 SPLITS = ("writers", "alike", "dirichlet 0.5")
+ROWS = ("writers", "at random, same sizes", "Dirichlet, α = 0.5")
 SEEDS = (0, 1, 2, 3, 4)
 ROUNDS, COHORT, STEPS, BATCH, LR = 200, 50, 10, 20, 0.1
 
@@ -75,11 +76,11 @@ def summarize(cells: list[dict[str, Any]]) -> dict[str, Any]:
     """Make one row a split: mean ± half-width over the seeds."""
     digits = {"tv": 3, "sliced": 4, "gamma": 3, "accuracy": 4, "worst_decile": 4}
     rows = []
-    for split in SPLITS:
+    for split, name in zip(SPLITS, ROWS, strict=True):
         own = [cell["result"] for cell in cells if cell["setting"]["split"] == split]
-        row = [split]
-        for name, places in digits.items():
-            mean, half = interval([result[name] for result in own])
+        row = [name]
+        for quantity, places in digits.items():
+            mean, half = interval([result[quantity] for result in own])
             row.append(f"{mean:.{places}f} ± {half:.{places}f}")
         rows.append(row)
     heads = [
