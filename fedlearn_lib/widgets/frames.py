@@ -7,6 +7,8 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
@@ -63,10 +65,13 @@ def quantize(png: bytes, colors: int = COLORS) -> Image:
     palette = sample.quantize(colors, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=flat)
     shades = (palette.getpalette() or [])[: 3 * colors]
     lightest = max(range(len(shades) // 3), key=lambda i: min(shades[3 * i : 3 * i + 3]))
+    near = np.array(image.quantize(palette=palette, dither=flat))  # Pillow's nearest is rough
     if min(shades[3 * lightest : 3 * lightest + 3]) > 240:
         shades[3 * lightest : 3 * lightest + 3] = [255, 255, 255]
-    palette.putpalette(shades)
-    return image.quantize(palette=palette, dither=flat)
+        near[(np.asarray(image) == 255).all(-1)] = lightest
+    small = Image.fromarray(near)
+    small.putpalette(shades)
+    return small
 
 
 def small_png(png: bytes, colors: int = 256) -> bytes:

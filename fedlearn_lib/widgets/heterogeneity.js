@@ -185,7 +185,7 @@ function tooltips(panel, current) {
 
 function scalesOf(settings, width, height) {
   const values = settings.flatMap((s) => [s.accuracy, s.lo ?? s.accuracy, s.hi ?? s.accuracy]);
-  const [low, high] = [Math.floor(20 * Math.min(...values) - 1e-9) / 20, Math.min(1, Math.ceil(20 * Math.max(...values) + 1e-9) / 20)];
+  const [low, high] = [Math.floor(20 * (Math.min(...values) - 0.012)) / 20, Math.min(1, Math.ceil(20 * (Math.max(...values) + 0.012)) / 20)];
   const far = Math.min(1, Math.ceil(10 * Math.max(...settings.map((s) => s.tv)) + 0.3) / 10);
   const [left, right, top, bottom] = [44, 14, 22, 40];
   return {

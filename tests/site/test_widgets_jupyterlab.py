@@ -1,0 +1,127 @@
+"""The interactive figures in JupyterLab: a kernel redraws, and hears what the reader moved."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).resolve().parents[2]
+CELLS = [
+    f"""import sys
+sys.path.insert(0, {str(ROOT)!r})
+from matplotlib.figure import Figure
+from fedlearn_lib.widgets import HeterogeneityExplorer, Setting, explore, mean_label_tv
+
+def draw(tau):
+    fig = Figure(figsize=(4, 2))
+    fig.subplots().plot([0, 1 / (tau - 3)])
+    return fig
+
+def setting(kind, value, counts):
+    tv = mean_label_tv(counts)
+    return Setting(kind, value, counts, ["no", "yes"], tv, tv, tv, 0.9 - 0.2 * tv)""",
+    'explore(draw, tau=[1, 2, 4, 5], start={"tau": 1}, alt="A line.")',
+    """hero = HeterogeneityExplorer([setting("iid", None, [[5, 5], [5, 5]]),
+                              setting("dirichlet", 0.1, [[9, 1], [1, 9]]),
+                              setting("dirichlet", 1.0, [[7, 3], [3, 7]])])
+hero""",
+    'hero.index = 2\nprint("moved from", hero.index)',
+    'print("moved to", hero.index)',
+]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[str]:
+    """The address of a notebook in a JupyterLab of our own, with settings of its own."""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book.metadata.kernelspec = kernel
+    nbformat.write(book, tmp_path / "figures.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    own = {name: str(tmp_path / name.lower()) for name in folders}
+    kept = {name: text for name, text in os.environ.items() if name != "FEDLEARN_FIGURES"}
+    options = {
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.root_dir": tmp_path,
+        "IdentityProvider.token": "figures",
+        "LabApp.news_url": "",
+        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+    }
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *arguments]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, env=kept | own, stdout=log, stderr=log)
+    try:
+        _wait(f"http://127.0.0.1:{port}/api", server, tmp_path / "log")
+        yield f"http://127.0.0.1:{port}/lab/tree/figures.ipynb?token=figures"
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+def _wait(address: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(240):
+        if server.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(address).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+def _run_all(tab: Page) -> None:
+    """Run all cells as soon as there is a kernel: before, JupyterLab would ask for one."""
+    tab.get_by_text("| Idle").wait_for()
+    tab.get_by_role("menuitem", name="Run", exact=True).click()
+    tab.get_by_role("menuitem", name="Run All Cells").first.click()
+
+
+@pytest.mark.slow
+def test_figures_are_live_in_jupyterlab(lab: str, browser: Browser):
+    context = browser.new_context(viewport={"width": 1200, "height": 2400})
+    tab = context.new_page()
+    tab.set_default_timeout(120_000)
+    tab.goto(lab)
+    tab.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    _run_all(tab)
+    tab.get_by_text("moved from 2").wait_for()
+
+    handle = tab.locator(".jp-OutputArea .noUi-handle")
+    handle.focus()
+    tab.keyboard.press("ArrowRight")
+    tab.locator("p[role=status]", has_text="A line. (τ = 2)").wait_for(state="attached")
+    tab.keyboard.press("ArrowRight")  # between the values of the grid, where draw divides by zero
+    tab.locator("pre[role=alert]", has_text="ZeroDivisionError").wait_for()
+    tab.keyboard.press("ArrowRight")
+    tab.locator("p[role=status]", has_text="A line. (τ = 4)").wait_for(state="attached")
+    assert tab.locator("pre[role=alert]").count() == 0
+
+    tab.locator(".fl-say", has_text="Dirichlet, α = 1:").wait_for()  # set by the kernel
+    tab.locator(".fl-handle").focus()
+    tab.keyboard.press("End")
+    tab.locator(".fl-say", has_text="Dirichlet, α = 0.1:").wait_for()
+    assert tab.evaluate("document.activeElement.classList.contains('fl-handle')")
+    tab.locator(".jp-CodeCell").nth(4).locator(".cm-content").click()
+    tab.keyboard.press("Shift+Enter")
+    tab.get_by_text("moved to 1").wait_for()  # heard by the kernel
+    context.close()
