@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILT = {"_build", "__pycache__", "node_modules", "htmlcov"}
+BUILT = {"_build", "__pycache__", "node_modules", "htmlcov", "build", "dist"}
 
 
 class Address(NamedTuple):
@@ -66,7 +67,10 @@ def files(root: Path = ROOT) -> list[Path]:
         listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found = [root / name for name in listed.split("\0") if name]
     else:
-        found = [path for path in root.rglob("*") if not _is_built(path.relative_to(root))]
+        found = []
+        for folder, below, names in os.walk(root):
+            below[:] = [name for name in below if not _is_built(name)]
+            found += [Path(folder, name) for name in names if not name.endswith(".part")]
     return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
 
@@ -91,8 +95,7 @@ def replace(path: Path, content: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _is_built(path: Path) -> bool:
-    """Tell whether ``path`` lies in a built folder or a tool's hidden one (.venv and caches)."""
-    hidden = {part for part in path.parts[:-1] if part.startswith(".")} - {".github", ".ci"}
-    egg = any(part.endswith(".egg-info") for part in path.parts)
-    return bool(hidden) or egg or bool(BUILT & set(path.parts))
+def _is_built(name: str) -> bool:
+    """Tell whether a folder's name says that it is built, or hidden and a tool's own."""
+    hidden = name.startswith(".") and name not in {".github", ".ci"}
+    return hidden or name.endswith(".egg-info") or name in BUILT

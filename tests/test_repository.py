@@ -1,0 +1,366 @@
+"""The repository agrees with itself: addresses, versions, the lock file, what an import loads."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import fedlearn_lib
+from tools import address, build_book, repository
+from tools.repository import ROOT, Address
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+LINK = re.compile(
+    rf"\b(?P<service>{address.SERVICES})/(?P<owner>[\w-]+)/(?P<name>[\w-]+(?:\.(?!git\b)\w[\w-]*)*)"
+    r"(?P<rest>(?:\.git\b)?(?:/[\w./%-]+)?)"
+)
+PAGES = re.compile(r"https://(?P<owner>[\w-]+)\.github\.io(?:/(?P<name>[\w.-]*\w))?")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@cache
+def texts() -> dict[str, str]:
+    """Every text file of the repository but this one, by its path."""
+    paths = [path for path in repository.files() if path != Path(__file__).resolve()]
+    found = {str(path.relative_to(ROOT)): repository.text(path) for path in paths}
+    return {name: content for name, content in found.items() if content is not None}
+
+
+# ----- the address ------------------------------------------------------------------------------
+
+
+def strays(content: str, ours: Address) -> list[str]:
+    """Return the links in ``content`` that mean this repository and name another one.
+
+    A link means this repository if Colab opens it, if pip installs this library from it, if it
+    has the owner of this repository, or if it leads to a file that we have.
+    """
+    found = []
+    for link in LINK.finditer(content):
+        inside = re.match(r"/(?:blob|raw|tree|edit)/[^/]+/(.+)", link["rest"])
+        raw = re.match(r"/[^/]+/(.+)", link["rest"]) if "raw." in link["service"] else None
+        target = (inside or raw or [None, ""])[1]
+        installs = content[: link.start()].endswith("git+https://")
+        means_us = (
+            "colab" in link["service"]
+            or installs
+            or link["owner"].lower() == ours.owner.lower()
+            or (target and (ROOT / target).exists())
+        )
+        if means_us and (link["owner"], link["name"]) != (ours.owner, ours.name):
+            found.append(link[0])
+    for site in PAGES.finditer(content):
+        own = site["owner"].lower() == ours.owner.lower()
+        if own and not f"{site[0]}/".startswith(ours.pages):
+            found.append(site[0])
+    return found
+
+
+def test_every_link_to_this_repository_has_the_address_of_config():
+    ours = repository.current()
+    wrong = {name: found for name, content in texts().items() if (found := strays(content, ours))}
+    assert not wrong, f"run `make address URL={ours.url}`, or mend by hand: {wrong}"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://colab.research.google.com/github/eve/book/blob/main/notebooks/01.ipynb",
+        "https://github.com/eve/notes/blob/main/README.md",
+        "https://github.com/eve/notes/tree/main/notebooks",
+        "https://raw.githubusercontent.com/eve/notes/main/pyproject.toml",
+        "git+https://github.com/eve/book.git",
+        "https://github.com/ada/other/issues",
+        "https://ada.github.io/other/intro.html",
+    ],
+)
+def test_a_stray_link_is_found(link):
+    assert strays(f"[text]({link})", Address("ada", "book"))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://github.com/google/fedjax",
+        "https://github.com/google/fedjax/blob/main/no/such/file.py",
+        "https://github.com/ada/book/blob/main/README.md",
+        "git+https://github.com/ada/book.git",
+        "https://ada.github.io/book/intro.html",
+        "https://eve.github.io/other/",
+    ],
+)
+def test_a_link_elsewhere_and_our_own_are_left_alone(link):
+    assert strays(f"[text]({link}). More.", Address("ada", "book")) == []
+
+
+def must_have_the_address() -> list[str]:
+    chapters = [f"notebooks/{path.name}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    return ["README.md", "CITATION.cff", "pyproject.toml", "_config.yml", *chapters]
+
+
+@pytest.mark.parametrize("name", must_have_the_address())
+def test_the_address_stands_where_a_reader_looks_for_it(name):
+    assert repository.current().url.removeprefix("https://") in read(name)
+
+
+def test_readme_links_every_chapter_and_only_those_that_exist():
+    linked = set(re.findall(r"blob/main/(notebooks/\w+\.ipynb)\)", read("README.md")))
+    assert linked == {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+def copy_of_the_text_files(folder: Path) -> dict[Path, str]:
+    copied = {}
+    for name, content in texts().items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8", newline="")
+        copied[path] = content
+    return copied
+
+
+def test_make_address_changes_every_copy_and_back(tmp_path):
+    before, old = copy_of_the_text_files(tmp_path), repository.current()
+    address.change("https://github.com/Zed-9/a.b_c", tmp_path)
+    for path in before:
+        now = path.read_text(encoding="utf-8")
+        assert not re.search(rf"{old.owner}/{old.name}\b|{old.owner}\.github\.io", now), path
+    assert repository.current(tmp_path).pages == "https://zed-9.github.io/a.b_c/"
+    assert read("README.md") != (tmp_path / "README.md").read_text(encoding="utf-8")
+    address.change(old.url, tmp_path)
+    for path, content in before.items():
+        assert path.read_text(encoding="utf-8") == content, path
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ada/book",
+        "http://github.com/ada/book",
+        "https://github.com/ada",
+        "https://github.com/ada/book/",
+        "https://github.com/ada/book.git",
+        "https://github.com/ada/..",
+        "https://github.com/-ada/book",
+        "https://github.com/ada/bo ok",
+        "https://github.com/ada/book\n",
+        "https://gitlab.com/ada/book",
+    ],
+)
+def test_a_malformed_address_is_refused_before_anything_is_written(url, tmp_path):
+    before = copy_of_the_text_files(tmp_path)
+    with pytest.raises(ValueError, match=r"https://github\.com/OWNER/NAME"):
+        address.change(url, tmp_path)
+    for path, content in before.items():
+        assert path.read_text(encoding="utf-8") == content, path
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "page.md"
+    path.write_text("old", encoding="utf-8")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        repository.replace(path, "new")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# ----- versions and packages --------------------------------------------------------------------
+
+
+def test_versions_agree():
+    citation = yaml.safe_load(read("CITATION.cff"))
+    newest = re.search(r"^## (\S+) \((\S+)\)", read("CHANGELOG.md"), re.MULTILINE)
+    assert newest
+    assert newest[1] == citation["version"] == fedlearn_lib.__version__
+    assert newest[2] == str(citation["date-released"])
+
+
+def test_installed_library_is_this_one():
+    assert Path(fedlearn_lib.__file__).is_relative_to(ROOT), "run `make setup` again"
+    assert version("fedlearn_lib") == fedlearn_lib.__version__, "run `make setup` again"
+
+
+def locked() -> dict[str, Requirement]:
+    lines = [line for line in read("requirements.lock").splitlines() if line[:1] not in {"", "#"}]
+    found = {canonicalize_name(one.name): one for one in map(Requirement, lines)}
+    assert len(found) == len(lines), "a package stands twice in requirements.lock"
+    return found
+
+
+def direct() -> list[Requirement]:
+    """What pyproject.toml asks for, all extras together, without the library itself."""
+    named = [*PROJECT["dependencies"], *(one for extra in EXTRAS.values() for one in extra)]
+    return [one for one in map(Requirement, named) if one.name != "fedlearn_lib"]
+
+
+def applies(one: Requirement, extras: set[str]) -> bool:
+    marker = one.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras | {""})
+
+
+def closure() -> set[str]:
+    """Every package that the direct ones need, read from what is installed here."""
+    todo, seen = [(canonicalize_name(one.name), frozenset(one.extras)) for one in direct()], set()
+    while todo:
+        name, extras = todo.pop()
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        try:
+            needed = [Requirement(text) for text in requires(name) or []]
+        except PackageNotFoundError:
+            pytest.fail(f"{name} is not installed: run `make setup` again")
+        fitting = [one for one in needed if applies(one, set(extras))]
+        todo += [(canonicalize_name(one.name), frozenset(one.extras)) for one in fitting]
+    return {name for name, _ in seen}
+
+
+def test_lock_file_is_complete_and_has_nothing_else():
+    lock = locked()
+    here = {name for name, one in lock.items() if one.marker is None}
+    assert closure() <= set(lock), f"missing: {closure() - set(lock)}; run `make lock`"
+    assert here <= closure(), f"needed by nothing: {here - closure()}; run `make lock`"
+
+
+def test_lock_file_holds_exact_public_pins():
+    for one in locked().values():
+        assert re.fullmatch(r"==[\w.]+", str(one.specifier)), one
+        assert one.url is None, one
+
+
+def test_lock_file_satisfies_pyproject():
+    lock = locked()
+    for one in direct():
+        pin = str(lock[canonicalize_name(one.name)].specifier).removeprefix("==")
+        assert one.specifier.contains(pin), f"{one} excludes the locked {pin}"
+
+
+def test_library_depends_on_numpy_and_torch_with_lower_bounds_only():
+    core = [Requirement(one) for one in PROJECT["dependencies"]]
+    assert sorted(one.name for one in core) == ["numpy", "torch"]
+    for one in [*core, *map(Requirement, EXTRAS["book"] + EXTRAS["test"])]:
+        assert [bound.operator for bound in one.specifier] == [">="], one
+
+
+# Colab in August 2026, its older runtimes, and what these lack or have in older versions.
+COLAB = {"numpy": "2.0.2", "torch": "2.9.0", "matplotlib": "3.10.0", "scikit-learn": "1.6.1",
+         "ipywidgets": "7.7.1", "anywidget": "0.9.21", "pooch": "1.9.0"}  # fmt: skip
+
+
+def test_colab_satisfies_every_bound():
+    book = [Requirement(one) for one in PROJECT["dependencies"] + EXTRAS["book"]]
+    old = [one for one in book if one.name in COLAB and COLAB[one.name] not in one.specifier]
+    assert not old
+    assert {one.name for one in book} >= set(COLAB)
+
+
+def test_conda_environment_has_the_bounds_of_pyproject():
+    names = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base", "POT": "pot"}
+    listed = {one for one in yaml.safe_load(read("environment.yml"))["dependencies"]
+              if isinstance(one, str)}  # fmt: skip
+    for one in map(Requirement, PROJECT["dependencies"] + EXTRAS["book"]):
+        assert f"{names.get(one.name, one.name)}{one.specifier}" in listed
+    assert f"python{PROJECT['requires-python']}" in listed
+
+
+def test_jupyter_book_is_version_1():
+    assert version("jupyter-book").startswith("1."), "version 2 does not read _config.yml"
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "--version"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"Jupyter Book\s*:\s*1\.", shown), shown
+
+
+# ----- the library ------------------------------------------------------------------------------
+
+
+def test_import_loads_nothing_heavy():
+    heavy = "flwr ray matplotlib ot ipywidgets anywidget sklearn scipy pooch pandas"
+    code = f"import sys, fedlearn_lib; print(*[m for m in {heavy!r}.split() if m in sys.modules])"
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def public() -> list[str]:
+    return sorted(fedlearn_lib.__all__)
+
+
+@pytest.mark.parametrize("name", public())
+def test_public_name_is_documented(name):
+    thing = getattr(fedlearn_lib, name)
+    text = inspect.getdoc(thing) or ""
+    assert len(text.split()) >= 5, f"{name} needs a docstring"
+    assert not text.startswith(f"{name}("), f"{name} has only the docstring that Python made up"
+
+
+def test_public_names_are_those_that_are_imported():
+    assert len(set(public())) == len(public())
+    imported = {name for name, thing in vars(fedlearn_lib).items()
+                if not name.startswith("_") and not inspect.ismodule(thing)}  # fmt: skip
+    assert imported == set(public())
+
+
+# ----- files ------------------------------------------------------------------------------------
+
+
+def yaml_files() -> list[str]:
+    return [name for name in texts() if name.endswith((".yml", ".yaml", ".cff"))]
+
+
+@pytest.mark.parametrize("name", yaml_files())
+def test_yaml_can_be_read(name):
+    assert yaml.safe_load(read(name))
+
+
+def test_workflows_run_commands_that_exist():
+    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert {"name", True, "jobs"} <= set(workflow), path  # YAML 1.1 reads `on` as True
+        steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+        for step in steps:
+            assert ("uses" in step) != ("run" in step), (path, step)
+            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "a/b@v1")), (path, step)
+            called = set(
+                re.findall(r"\bmake (?!address)([a-z]+)$", step.get("run", ""), re.MULTILINE)
+            )
+            assert called <= targets, (path, called)
+
+
+def test_help_lists_every_command():
+    makefile = read("Makefile")
+    commands = set(re.findall(r"^\.PHONY: ((?:.*\\\n)*.*)", makefile, re.M)[0].split())
+    described = set(re.findall(r"^([a-z]+):.*## \S", makefile, re.MULTILINE))
+    assert commands - {"\\"} == described
+
+
+def test_digest_of_the_book_changes_with_any_file(tmp_path, monkeypatch):
+    path = tmp_path / "page.md"
+    path.write_text("one", encoding="utf-8")
+    monkeypatch.setattr(build_book, "files", lambda: [path])
+    monkeypatch.setattr(build_book, "ROOT", tmp_path)
+    first = build_book.digest()
+    path.write_text("two", encoding="utf-8")
+    assert build_book.digest() != first
