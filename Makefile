@@ -53,7 +53,7 @@ chapters: $(READY) ## run every notebook and compare its checked outputs
 	$(TWO) $(PYTEST) notebooks $(NBVAL) --timeout=400 -n 2 --dist loadfile
 
 site: book ## test the built site in a headless browser
-	$(PYTEST) tests/site
+	$(TWO) $(PYTEST) tests/site -n 2 --dist worksteal
 
 lint: $(READY) ## ruff and mypy, changing nothing
 	$(PY) -m ruff check .
