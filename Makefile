@@ -35,7 +35,7 @@ book: $(READY) ## build the site into _build/html, warnings as errors
 	$(PY) -m tools.build_book
 
 run: $(READY) ## execute every chapter again and store its outputs (CHAPTER=... chooses one)
-	$(PY) -m tools.run_notebooks $(CHAPTER)
+	FEDLEARN_FIGURES=static $(PY) -m tools.run_notebooks $(CHAPTER)
 
 lab: $(READY) ## open JupyterLab on the chapters
 	$(PY) -m jupyterlab notebooks
@@ -50,7 +50,7 @@ unit: $(READY) ## tests of the library and the repository, and all docstring exa
 	$(TWO) $(PYTEST) tests fedlearn_lib tools --ignore=tests/site -n 2 --dist loadfile
 
 chapters: $(READY) ## run every notebook and compare its checked outputs
-	$(TWO) $(PYTEST) notebooks $(NBVAL) --timeout=400 -n 2 --dist loadfile
+	FEDLEARN_FIGURES=static $(TWO) $(PYTEST) notebooks $(NBVAL) --timeout=400 -n 2 --dist loadfile
 
 site: book ## test the built site in a headless browser
 	$(TWO) $(PYTEST) tests/site -n 2 --dist worksteal
