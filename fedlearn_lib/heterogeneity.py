@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -89,7 +90,7 @@ def wasserstein(
         distance: float = max(least, 0.0) ** (1 / order)  # rounding can make a zero negative
         return distance
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         values = list(pool.map(solve, pairs))
     return _symmetric(clients.m, pairs, values)
 

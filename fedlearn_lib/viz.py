@@ -37,7 +37,7 @@ CLASS_COLORS = (
 
 
 def use_book_style() -> None:
-    """Make the book's matplotlib style the default of this session."""
+    """Give the book's matplotlib style to every figure that is drawn after this call."""
     import matplotlib.pyplot as plt
 
     with as_file(files("fedlearn_lib") / "book.mplstyle") as path:
