@@ -103,6 +103,7 @@ def run(
         how=how,
     )
     state, history = algorithm.init(w0), History([], {})
+    _check_fit(algorithm, state.w, clients, batch)
     _record(history, state, probe)
     for _ in range(rounds):
         ids = sample_cohort(clients.m, cohort, generator=generator)
@@ -242,6 +243,20 @@ def _check_run(
     clients.draw(
         torch.zeros(1, dtype=torch.long), steps=1, draws=1, batch=batch, generator=rehearsal
     )
+
+
+def _check_fit(algorithm: Algorithm, w: Params, clients: Population, batch: int | None) -> None:
+    """Take one local step at one client, so that a misfit shows before the run begins."""
+    one, generator = torch.tensor([0]), torch.Generator()
+    x, y = clients.draw(one, steps=1, draws=algorithm.draws, batch=batch, generator=generator)
+    try:
+        algorithm.client(w, (x[0], y[0]))
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(
+            f"w0 and the loss do not fit the clients' data, samples of shape {tuple(x.shape[4:])} "
+            f"({x.dtype}) with targets of shape {tuple(y.shape[4:])} ({y.dtype}): {error}; make "
+            "the model for these shapes, and give model and data one dtype"
+        ) from error
 
 
 def _check_evaluate(

@@ -236,3 +236,24 @@ def test_bad_evaluations() -> None:
         evaluate(metric, w, clients, clients, how="one")
     with pytest.raises(ValueError, match="w must be a non-empty dict of tensors"):
         evaluate(metric, model, clients, clients)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (logistic(5, 3).double(), r"shape \(4,\)"),  # five inputs, the data have four
+        (logistic(4, 2).double(), "do not fit"),  # two classes, the data have three
+        (logistic(4, 3), "float64"),  # float32 parameters, float64 data
+    ],
+)
+def test_a_model_that_does_not_fit_the_data_is_refused_before_any_work(model, words: str) -> None:
+    clients, g, seen = ragged_clients([5, 3, 8]), seeded(0), []
+    clients.y[0, :5] = torch.tensor([2, 1, 2, 2, 2])
+    before = g.get_state()
+    with pytest.raises(ValueError, match=words):
+        run(
+            fedavg(gradient(loss_of(model)), lr=0.1), parameters_of(model), clients,
+            rounds=2, steps=1, batch=40, generator=g, probe=lambda state: seen.append(state),
+        )  # fmt: skip
+    assert seen == []
+    assert torch.equal(g.get_state(), before)
