@@ -20,7 +20,7 @@ SITE = Path(__file__).parents[2] / "_build" / "html"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
 PAGES = [page for page in PAGES if not page.startswith("_static/")]
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
-READ = [page for page in PAGES if page not in ("genindex.html", "search.html", "index.html")]
+READ = [page for page in PAGES if page != "index.html"]  # it only sends the reader on
 
 
 class Quiet(SimpleHTTPRequestHandler):
