@@ -78,6 +78,7 @@ def wasserstein(
             [5., 0.]], dtype=torch.float64)
     """
     import ot
+    from threadpoolctl import threadpool_limits
 
     samples = _samples(clients, on, order)
     metric = "hamming" if on == "y" else "euclidean"
@@ -90,7 +91,8 @@ def wasserstein(
         distance: float = max(least, 0.0) ** (1 / order)  # rounding can make a zero negative
         return distance
 
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    # One thread a pair: threads inside the matrix products would only fight over the processors.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         values = list(pool.map(solve, pairs))
     return _symmetric(clients.m, pairs, values)
 
