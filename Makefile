@@ -71,7 +71,7 @@ links: $(READY) ## try every link of the book (needs the internet)
 	$(VENV)/bin/jupyter-book build . --builder linkcheck
 
 benchmark: $(READY) ## speed, as ratios measured in one run
-	$(PYTEST) benchmarks -p no:xdist --benchmark-only -s
+	$(PYTEST) benchmarks --benchmark-enable --timeout=1200 -s
 
 lock: $(READY) ## renew requirements.lock with the newest versions that pyproject.toml allows
 	$(PY) -m tools.lock
