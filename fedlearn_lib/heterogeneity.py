@@ -86,7 +86,8 @@ def wasserstein(
 
     def solve(pair: tuple[int, int]) -> float:
         a, b = samples[pair[0]], samples[pair[1]]
-        cost = ot.dist(a, b, metric=metric) ** order
+        cost = ot.dist(a, b, metric=metric)
+        cost = cost if order == 1 else cost**order
         least = float(ot.emd2([], [], cost, numItermax=1_000_000))
         distance: float = max(least, 0.0) ** (1 / order)  # rounding can make a zero negative
         return distance
