@@ -1,4 +1,4 @@
-"""One round of FedAvg with every client, against a clean per-client ``torch.optim`` loop."""
+"""One round of FedAvg and of Per-FedAvg with every client, against a clean per-client loop."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
-from fedlearn_lib import Clients, fedavg, gradient, lenet, loss_of, mlp, parameters_of, run
+from fedlearn_lib import (
+    Clients,
+    fedavg,
+    gradient,
+    lenet,
+    loss_of,
+    mlp,
+    parameters_of,
+    perfedavg,
+    run,
+)
 
 M, N, STEPS, BATCH, LR = 50, 200, 10, 20, 0.1
 
@@ -61,3 +72,78 @@ def test_round(name: str, how: str, least: float, compare) -> None:
         ),
         least=least,
     )
+
+
+ALPHA, DELTA = 0.01, 1e-3
+
+
+def plain_meta_round(
+    model: nn.Module, clients: Clients, mode: str, generator: torch.Generator
+) -> list[Tensor]:
+    """Per-FedAvg as one writes it from the paper: three batches a step, client after client."""
+    names, start = zip(*parameters_of(model).items(), strict=True)
+    total = [torch.zeros_like(value) for value in start]
+    for i in range(clients.m):
+        x, y = clients.data(i)
+        w = [value.clone().requires_grad_() for value in start]
+
+        def loss(u: list[Tensor], x: Tensor = x, y: Tensor = y) -> Tensor:
+            rows = torch.randint(len(x), (BATCH,), generator=generator)
+            outputs = functional_call(model, dict(zip(names, u, strict=True)), (x[rows],))
+            return functional.cross_entropy(outputs, y[rows])
+
+        for _ in range(STEPS):
+            g = meta_direction(loss, w, mode, generator)
+            with torch.no_grad():
+                for value, slope in zip(w, g, strict=True):
+                    value -= LR * slope
+        for kept, value in zip(total, w, strict=True):
+            kept += float(clients.p[i]) * value.detach()
+    return total
+
+
+def meta_direction(loss, w: list[Tensor], mode: str, generator: torch.Generator) -> list[Tensor]:
+    def moved(step: float, along: list[Tensor]) -> list[Tensor]:
+        pairs = zip(w, along, strict=True)
+        return [(value.detach() + step * d).requires_grad_() for value, d in pairs]
+
+    inner = torch.autograd.grad(loss(w), w)
+    u = moved(-ALPHA, inner)
+    g = torch.autograd.grad(loss(u), u)
+    if mode == "fo":
+        return g
+    if mode == "exact":
+        slopes = torch.autograd.grad(loss(w), w, create_graph=True)
+        h = torch.autograd.grad(slopes, w, grad_outputs=g)
+    else:
+        state = generator.get_state()
+        up = moved(DELTA, g)
+        above = torch.autograd.grad(loss(up), up)
+        generator.set_state(state)  # the same batch on both sides
+        down = moved(-DELTA, g)
+        below = torch.autograd.grad(loss(down), down)
+        h = [(a - b) / (2 * DELTA) for a, b in zip(above, below, strict=True)]
+    return [a - ALPHA * b for a, b in zip(g, h, strict=True)]
+
+
+@pytest.mark.parametrize(("mode", "least"), [("fo", 1.5), ("exact", 1.5), ("hf", 1.6)])
+def test_meta_round(mode: str, least: float, compare) -> None:
+    model, clients, g = mlp(784, 100, 10), clients_for((784,), 10), torch.Generator()
+    algorithm = perfedavg(loss_of(model), alpha=ALPHA, beta=LR, mode=mode, delta=DELTA)
+    w0 = parameters_of(model)
+    compare(
+        lambda: plain_meta_round(model, clients, mode, g),
+        lambda: run(algorithm, w0, clients, rounds=1, steps=STEPS, batch=BATCH, generator=g),
+        least=least,
+    )
+
+
+def test_exact_is_no_slower_than_hessian_free(compare) -> None:
+    model, clients, g = mlp(784, 100, 10), clients_for((784,), 10), torch.Generator()
+    w0, loss = parameters_of(model), loss_of(model)
+
+    def one_round(mode: str) -> None:
+        algorithm = perfedavg(loss, alpha=ALPHA, beta=LR, mode=mode, delta=DELTA)
+        run(algorithm, w0, clients, rounds=1, steps=STEPS, batch=BATCH, generator=g)
+
+    compare(lambda: one_round("hf"), lambda: one_round("exact"), least=1.0)

@@ -17,7 +17,7 @@ from fedlearn_lib.data import (
     quadratic_loss,
     split_parts,
 )
-from fedlearn_lib.federated import Algorithm, State, fedavg, map_clients
+from fedlearn_lib.federated import Algorithm, State, fedavg, map_clients, perfedavg
 from fedlearn_lib.heterogeneity import (
     gradient_dissimilarity,
     hessian_dissimilarity,
@@ -27,7 +27,7 @@ from fedlearn_lib.heterogeneity import (
     wasserstein,
 )
 from fedlearn_lib.models import accuracy_of, lenet, logistic, loss_of, mlp, parameters_of, resnet
-from fedlearn_lib.oracles import gradient, hvp
+from fedlearn_lib.oracles import adapt, gradient, hvp, maml_gradient
 from fedlearn_lib.simulate import History, evaluate, run, sample_cohort
 from fedlearn_lib.trees import axpy, dot, norm, weighted_mean
 from fedlearn_lib.viz import plot_clients, plot_history, use_book_style
@@ -42,6 +42,7 @@ __all__ = [
     "History",
     "State",
     "accuracy_of",
+    "adapt",
     "axpy",
     "dot",
     "evaluate",
@@ -56,6 +57,7 @@ __all__ = [
     "load",
     "logistic",
     "loss_of",
+    "maml_gradient",
     "map_clients",
     "mlp",
     "norm",
@@ -64,6 +66,7 @@ __all__ = [
     "partition_iid",
     "partition_natural",
     "partition_two_groups",
+    "perfedavg",
     "plot_clients",
     "plot_history",
     "quadratic_clients",

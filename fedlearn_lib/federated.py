@@ -11,7 +11,7 @@ import torch
 
 from fedlearn_lib._checks import check_how, check_integers
 from fedlearn_lib.data.clients import Batch
-from fedlearn_lib.oracles import Oracle
+from fedlearn_lib.oracles import Loss, Oracle, maml_gradient
 from fedlearn_lib.trees import Params, axpy
 
 Client = Callable[[Params, Batch], Params]
@@ -77,6 +77,38 @@ def fedavg(oracle: Oracle, *, lr: float, server_lr: float = 1.0) -> Algorithm:
         return State(axpy(server_lr, message, state.w), state.round + 1)
 
     return Algorithm(State, client, server)
+
+
+def perfedavg(
+    loss: Loss, *, alpha: float, beta: float, mode: str = "exact", delta: float = 1e-3
+) -> Algorithm:
+    r"""Personalized federated averaging: FedAvg along meta-gradients.
+
+    $$w_i^{t+1}=w_i^{t}-\beta\,\tilde\nabla F_i(w_i^{t};D_t,D_t',D_t''),\qquad
+      F_i(w)=f_i(w-\alpha\nabla f_i(w)).$$
+    The result is a start, not an answer: each client takes its own step from it with
+    :func:`fedlearn_lib.adapt`. The paper counts all clients alike: make ``Clients`` with
+    ``p=[1] * m``.
+
+    Parameters
+    ----------
+    loss : ``loss(w, batch) -> scalar``.
+    alpha : $\alpha$, the step of a client's adaptation.
+    beta : $\beta$, the step along the meta-gradient.
+    mode, delta : see :func:`fedlearn_lib.maml_gradient`. ``"fo"`` draws two batches a step, the
+        others three.
+
+    Fallah, Mokhtari, Ozdaglar, NeurIPS 2020, Algorithm 1.
+
+    >>> loss = lambda w, batch: 0.5 * ((w["w"] - batch[0]) ** 2).sum(-1).mean()
+    >>> algorithm = perfedavg(loss, alpha=0.5, beta=0.5)
+    >>> x, y = torch.tensor([4.0]).expand(1, 3, 1, 1), torch.zeros(1, 3, 1)   # τ = 1, k = 3
+    >>> algorithm.draws, algorithm.client({"w": torch.zeros(1)}, (x, y))
+    (3, {'w': tensor([0.5000])})
+    """
+    _check_step("beta", beta)
+    oracle = maml_gradient(loss, alpha, mode, delta)
+    return fedavg(oracle, lr=beta)._replace(draws=2 if mode == "fo" else 3)
 
 
 def map_clients(
