@@ -6,10 +6,18 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-NAMES = ("writers",)
+RESULTS = Path(__file__).parent / "results"
+NAMES = (
+    "two_groups_cifar10",
+    "two_groups_cifar10_small_step",
+    "two_groups_mnist",
+    "two_groups_mnist_small_step",
+    "two_groups_tanh",
+    "writers",
+)
 
 
 def read(name: str) -> dict[str, Any]:
@@ -20,7 +28,11 @@ def read(name: str) -> dict[str, Any]:
     """
     if name not in NAMES:
         raise ValueError(f"name must be one of {NAMES}, got {name!r}")
-    result: dict[str, Any] = json.loads(
-        (files(__package__) / "results" / f"{name}.json").read_text(encoding="utf-8")
-    )
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"the result of {name!r} is not stored in {path.parent}; make it with "
+            f"`python -m fedlearn_lib.reproductions {name}`"
+        )
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result

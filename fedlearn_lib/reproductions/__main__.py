@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
-from fedlearn_lib.reproductions import NAMES, writers
+from fedlearn_lib.reproductions import NAMES, two_groups, writers
+
+RUNS: dict[str, Callable[..., None]] = {
+    **{name: partial(two_groups.main, name) for name in two_groups.PLANS},
+    "writers": writers.main,
+}
 
 
 def main() -> None:
@@ -12,7 +19,7 @@ def main() -> None:
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--root", help="folder of the data sets; see fedlearn_lib.load")
     options = parser.parse_args()
-    {"writers": writers.main}[options.name](root=options.root)
+    RUNS[options.name](root=options.root)
 
 
 if __name__ == "__main__":

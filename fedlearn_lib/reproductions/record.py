@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from fedlearn_lib import __version__
-
-RESULTS = Path(__file__).parent / "results"
+from fedlearn_lib.reproductions import RESULTS as RESULTS
 
 
 def run_cells(

@@ -1,0 +1,203 @@
+r"""The experiment of the Per-FedAvg paper at its scale: two groups of users, one step to adapt.
+
+Fifty users in the two groups of :func:`fedlearn_lib.partition_two_groups`, an ELU network with
+hidden layers of 80 and 60, 1000 rounds of ten users with batches of 40. FedAvg with one step of
+adaptation at the end is compared with Per-FedAvg: first order, Hessian-free and exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from statistics import mean
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fedlearn_lib import (
+    Algorithm,
+    Clients,
+    Dataset,
+    accuracy_of,
+    adapt,
+    evaluate,
+    fedavg,
+    gradient,
+    load,
+    loss_of,
+    mlp,
+    parameters_of,
+    partition_two_groups,
+    perfedavg,
+    run,
+)
+from fedlearn_lib.data.clients import Batch
+from fedlearn_lib.oracles import Loss
+from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
+from fedlearn_lib.trees import Params
+
+M, ROUNDS, COHORT, BATCH, BETA, DELTA = 50, 1000, 10, 40, 0.001, 1e-3
+TEST_ALPHAS = (0.001, 0.01, 0.1)
+METHODS = ("fedavg", "fo", "hf", "exact")
+HEADS = ("FedAvg + update", "FO", "HF", "exact")
+DRAWS = 5  # batches over which the accuracy after adaptation is averaged
+Cell = dict[str, Any]
+
+
+class Plan(NamedTuple):
+    """One result file: a data set, an activation, the settings and the paper's numbers.
+
+    ``recalled`` holds, for (τ, α), FedAvg + update, FO and HF of the paper's Table 1 in percent,
+    as we recall them.
+    """
+
+    data: str
+    activation: str
+    a: int
+    a_test: int
+    settings: tuple[tuple[int, float], ...]
+    seeds: int
+    recalled: dict[tuple[int, float], tuple[float, float, float]]
+
+
+ONE, TENTH = ((10, 0.01), (4, 0.01)), ((10, 0.001), (4, 0.001))
+PLANS = {
+    "two_groups_mnist": Plan(
+        "mnist", "elu", 196, 34, ONE, 5,
+        {(10, 0.01): (75.96, 78.00, 79.85), (4, 0.01): (60.18, 64.55, 70.94)},
+    ),
+    "two_groups_mnist_small_step": Plan("mnist", "elu", 196, 34, TENTH, 5, {}),
+    "two_groups_tanh": Plan("mnist", "tanh", 196, 34, ONE[:1], 5, {}),
+    "two_groups_cifar10": Plan(
+        "cifar10", "elu", 68, 34, ONE, 3, {(4, 0.01): (35.97, 25.32, 46.32)}
+    ),
+    "two_groups_cifar10_small_step": Plan(
+        "cifar10", "elu", 68, 34, TENTH, 3,
+        {(10, 0.001): (40.49, 46.98, 50.44), (4, 0.001): (38.38, 34.04, 43.73)},
+    ),
+}  # fmt: skip
+
+
+def main(name: str, *, root: str | None = None, folder: Any = RESULTS) -> None:
+    """Run all cells of one plan and store its result file."""
+    plan = PLANS[name]
+    pools = [load(plan.data, root=root, part=part) for part in ("train", "test")]
+
+    def compute(method: str, tau: int, seed: int, alpha: float | None = None) -> dict[str, Any]:
+        train, test = users(pools[0], pools[1], plan, seed)
+        model = mlp(train.x[0, 0].numel(), 80, 60, 10, activation=plan.activation, seed=seed)
+        loss = loss_of(model)
+        state, _ = run(
+            algorithm_of(method, loss, alpha), parameters_of(model), train, rounds=ROUNDS,
+            cohort=COHORT, steps=tau, batch=BATCH, generator=torch.Generator().manual_seed(seed),
+        )  # fmt: skip
+        return scores(loss, accuracy_of(model), state.w, train, test)
+
+    run_cells(
+        name,
+        list(cells(plan)),
+        compute,
+        folder=folder,
+        title=f"Two groups on {pools[0].name}, {plan.activation}, α = {plan.settings[0][1]:g}",
+        question="Does a start trained for one step of adaptation serve the users better than the "
+        "model of federated averaging with the same step?",
+        command=f"python -m fedlearn_lib.reproductions {name}",
+        setting=f"{M} users, a = {plan.a} (test {plan.a_test}), {ROUNDS} rounds of {COHORT}, "
+        f"batches of {BATCH}, β = {BETA:g}, δ = {DELTA:g}, network 80-60 with {plan.activation}",
+        table=lambda done: summarize(plan, done),
+        note="Test accuracy in percent, mean over the users: **after one step of adaptation** with "
+        "a batch of the user's training data, and in parentheses before it; ± is the half-width of "
+        "the 95 % interval over seeds. The last column is Table 1 of Fallah et al. (2020) *as we "
+        "recall it* (FedAvg + update | FO | HF); compare with the paper.",
+    )
+
+
+def cells(plan: Plan) -> Iterator[Cell]:
+    """Yield the cells of a plan, all settings of one seed before the next seed begins."""
+    for seed in range(plan.seeds):
+        for tau in sorted({tau for tau, _ in plan.settings}, reverse=True):
+            yield {"method": "fedavg", "tau": tau, "seed": seed}
+        for tau, alpha in plan.settings:
+            for method in METHODS[1:]:
+                yield {"method": method, "tau": tau, "seed": seed, "alpha": alpha}
+
+
+def users(train: Dataset, test: Dataset, plan: Plan, seed: int) -> tuple[Clients, Clients]:
+    """Deal both parts of a data set to the same users in the same proportions."""
+    g = torch.Generator().manual_seed(1000 + seed)
+    sides = []
+    for pool, a in ((train, plan.a), (test, plan.a_test)):
+        parts = partition_two_groups(pool.y, M, a=a, generator=g)
+        sides.append(Clients.of(pool.x.flatten(1), pool.y, parts, p=[1.0] * M))
+    return sides[0], sides[1]
+
+
+def algorithm_of(method: str, loss: Loss, alpha: float | None) -> Algorithm:
+    """Return FedAvg with step β, or Per-FedAvg in one of its three modes."""
+    if method == "fedavg" or alpha is None:
+        return fedavg(gradient(loss), lr=BETA)
+    return perfedavg(loss, alpha=alpha, beta=BETA, mode=method, delta=DELTA)
+
+
+def scores(loss: Loss, metric: Any, w: Params, train: Clients, test: Clients) -> dict[str, Any]:
+    """Score the start and the adapted models: mean, worst tenth, and the two groups' means."""
+    before = evaluate(metric, w, train, test)["before"]
+    after = {f"{alpha:g}": digest(_adapted(loss, metric, w, train, test, alpha))
+             for alpha in TEST_ALPHAS}  # fmt: skip
+    return {"before": digest(before), "after": after}
+
+
+def _adapted(
+    loss: Loss, metric: Any, w: Params, train: Clients, test: Clients, alpha: float
+) -> Tensor:
+    """Score each user's model after one step on one batch, the mean over ``DRAWS`` batches: [m]."""
+    own = [
+        evaluate(
+            metric, w, train, test, adapt=partial(_one_step, loss, alpha), batch=BATCH,
+            generator=torch.Generator().manual_seed(draw),
+        )["after"]
+        for draw in range(DRAWS)
+    ]  # fmt: skip
+    return torch.stack(own).mean(0)
+
+
+def _one_step(loss: Loss, alpha: float, w: Params, batch: Batch) -> Params:
+    return adapt(loss, w, batch, alpha)
+
+
+def digest(accuracy: Tensor) -> list[float]:
+    """Return the mean over users, over the worst tenth, and over each of the two groups.
+
+    >>> digest(torch.tensor([1.0, 0.5, 0.25, 0.25]))
+    [0.5, 0.25, 0.75, 0.25]
+    """
+    half = len(accuracy) // 2
+    worst = accuracy.sort().values[: max(1, len(accuracy) // 10)]
+    views = (accuracy, worst, accuracy[:half], accuracy[half:])
+    return [round(float(view.mean()), 4) for view in views]
+
+
+def summarize(plan: Plan, done: list[Cell]) -> dict[str, Any]:
+    """Make one row a setting: accuracy after (and before) adaptation, mean ± half-width."""
+    rows = []
+    for tau, alpha in plan.settings:
+        row = [f"{tau}", f"{alpha:g}"]
+        for method in METHODS:
+            own = results_of(done, method, tau, alpha)
+            middle, half = interval([100 * r["after"][f"{alpha:g}"][0] for r in own])
+            before = mean(100 * r["before"][0] for r in own)
+            row.append(f"{middle:.1f} ± {half:.1f} ({before:.1f})")
+        recalled = plan.recalled.get((tau, alpha))
+        row.append(" | ".join(f"{value:.2f}" for value in recalled) if recalled else "none")
+        rows.append(row)
+    return {"columns": ["τ", "α", *HEADS, "paper, as we recall it"], "rows": rows}
+
+
+def results_of(done: list[Cell], method: str, tau: int, alpha: float) -> list[dict[str, Any]]:
+    """Return one method's results in the order of the seeds; FedAvg was trained without α."""
+    return [
+        cell["result"] for cell in done
+        if (cell["setting"]["method"], cell["setting"]["tau"]) == (method, tau)
+        and cell["setting"].get("alpha", alpha) == alpha
+    ]  # fmt: skip

@@ -1,0 +1,156 @@
+"""Reproductions: no finished cell is ever lost, and the stored tables are those of their cells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedlearn_lib.data import Dataset
+from fedlearn_lib.reproductions import NAMES, read, two_groups, writers
+from fedlearn_lib.reproductions.__main__ import RUNS
+from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
+
+CELLS = [{"x": x, "seed": seed} for x in (1, 2) for seed in (0, 1)]
+ABOUT = {"title": "t", "question": "q", "command": "c"}
+
+
+def sums(done: list[dict]) -> dict:
+    return {"columns": ["sum"], "rows": [[sum(cell["result"]["y"] for cell in done)]]}
+
+
+def start(folder: Path, compute: Callable[..., dict], cells: list[dict] = CELLS) -> Path:
+    return run_cells("toy", cells, compute, table=sums, folder=folder, **ABOUT)
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 4])
+def test_a_stopped_run_goes_on_where_it_was(tmp_path, stop_at: int) -> None:
+    """Killed inside any cell: the finished ones are kept, computed once, and the file is whole."""
+    seen: list[tuple[int, int]] = []
+
+    def compute(x: int, seed: int) -> dict:
+        if len(seen) + 1 == stop_at and (x, seed) not in seen and not resumed:
+            raise KeyboardInterrupt
+        seen.append((x, seed))
+        return {"y": 10 * x + seed}
+
+    resumed = False
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path, compute)
+    assert not (tmp_path / "toy.json").exists()
+    resumed = True
+    record = json.loads(start(tmp_path, compute).read_text())
+    assert seen == [(cell["x"], cell["seed"]) for cell in CELLS]
+    assert record["table"]["rows"] == [[62]]
+    assert record["seeds"] == [0, 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["toy.json"]
+
+
+def test_the_part_file_of_other_cells_is_refused_and_kept(tmp_path) -> None:
+    def stop(x: int, seed: int) -> dict:
+        if x == 2:
+            raise KeyboardInterrupt
+        return {"y": 1}
+
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path, stop)
+    part = (tmp_path / "toy.json.part").read_text()
+    with pytest.raises(ValueError, match="cells of another run"):
+        start(tmp_path, stop, [{"x": 7, "seed": 0}])
+    assert (tmp_path / "toy.json.part").read_text() == part
+
+
+def test_interval_is_students() -> None:
+    """Five values with variance 2.5: the half-width is 2.776 · √(2.5 / 5)."""
+    middle, half = interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert middle == 3.0
+    assert half == pytest.approx(2.7764451 * 0.5**0.5, rel=1e-6)
+
+
+def test_every_name_can_be_run_and_every_stored_file_has_a_name() -> None:
+    assert set(NAMES) == set(RUNS)
+    assert {path.stem for path in RESULTS.glob("*.json")} <= set(NAMES)
+
+
+def stored() -> list[str]:
+    return sorted(path.stem for path in RESULTS.glob("*.json"))
+
+
+@pytest.mark.parametrize("name", stored())
+def test_a_stored_file_says_where_it_comes_from(name: str) -> None:
+    record = read(name)
+    assert record["command"] == f"python -m fedlearn_lib.reproductions {name}"
+    assert len(record["seeds"]) >= 3
+    assert record["seconds"] == pytest.approx(sum(c["seconds"] for c in record["cells"]), abs=1)
+    assert {"python", "torch", "numpy", "fedlearn_lib"} <= record["versions"].keys()
+
+
+def test_the_stored_table_of_writers_is_that_of_its_cells() -> None:
+    record = read("writers")
+    assert writers.summarize(record["cells"]) == record["table"]
+
+
+@pytest.mark.parametrize("name", sorted(set(two_groups.PLANS) & set(stored())))
+def test_the_stored_tables_of_two_groups_are_those_of_their_cells(name: str) -> None:
+    record, plan = read(name), two_groups.PLANS[name]
+    assert [cell["setting"] for cell in record["cells"]] == list(two_groups.cells(plan))
+    assert two_groups.summarize(plan, record["cells"]) == record["table"]
+
+
+def test_an_unknown_or_unfinished_reproduction_says_how_to_get_it(monkeypatch, tmp_path) -> None:
+    with pytest.raises(ValueError, match="name must be one of"):
+        read("writer")
+    monkeypatch.setattr("fedlearn_lib.reproductions.RESULTS", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"python -m fedlearn_lib\.reproductions writers"):
+        read("writers")
+
+
+def toy_pool(n: int, seed: int) -> Dataset:
+    g = torch.Generator().manual_seed(seed)
+    y = torch.arange(n) % 10
+    return Dataset(torch.randn(n, 3, 2, generator=g) + y[:, None, None], y, None, "toy")
+
+
+def test_a_row_takes_the_cells_of_its_own_setting() -> None:
+    """Cells made by hand: accuracy = a code of method, τ, α and seed."""
+    plan = two_groups.Plan("toy", "elu", 2, 2, ((4, 0.01), (4, 0.1)), 2, {(4, 0.1): (1, 2, 3)})
+    done = []
+    for cell in two_groups.cells(plan):
+        code = 0.1 * two_groups.METHODS.index(cell["method"]) + cell.get("alpha", 0) / 10
+        code += 0.002 * cell["seed"] - 0.0006
+        after = {"0.01": [code, 0, 0, 0], "0.1": [code + 0.5, 0, 0, 0]}
+        done.append({"setting": cell, "result": {"before": [code / 2, 0, 0, 0], "after": after}})
+    half = 12.7062047 * 0.1  # Student's t with one degree of freedom times 0.1 percent
+    table = two_groups.summarize(plan, done)
+    assert table["rows"][0] == [
+        "4", "0.01", f"0.0 ± {half:.1f} (0.0)", f"10.1 ± {half:.1f} (5.1)",
+        f"20.1 ± {half:.1f} (10.1)", f"30.1 ± {half:.1f} (15.1)", "none",
+    ]  # fmt: skip
+    assert table["rows"][1][2:] == [
+        f"50.0 ± {half:.1f} (0.0)", f"61.0 ± {half:.1f} (5.5)", f"71.0 ± {half:.1f} (10.5)",
+        f"81.0 ± {half:.1f} (15.5)", "1.00 | 2.00 | 3.00",
+    ]  # fmt: skip
+
+
+def test_two_groups_runs_end_to_end_on_a_toy(monkeypatch, tmp_path) -> None:
+    """The real loop on ten users: each cell once, both sides dealt in the same proportions."""
+    monkeypatch.setattr(two_groups, "load", lambda *_, part, **__: toy_pool(1000, len(part)))
+    monkeypatch.setattr(two_groups, "ROUNDS", 3)
+    monkeypatch.setattr(two_groups, "M", 10)
+    plan = two_groups.Plan("toy", "tanh", 16, 8, ((2, 0.01), (2, 0.1)), 2, {(2, 0.1): (1, 2, 3)})
+    monkeypatch.setitem(two_groups.PLANS, "two_groups_tanh", plan)
+    train, test = two_groups.users(toy_pool(1000, 0), toy_pool(1000, 1), plan, seed=0)
+    for i in range(10):
+        big, small = (side.data(i)[1].bincount(minlength=10) for side in (train, test))
+        assert torch.equal(big, small * 2)
+    assert train.p.tolist() == [0.1] * 10
+    two_groups.main("two_groups_tanh", folder=tmp_path)
+    record = json.loads((tmp_path / "two_groups_tanh.json").read_text())
+    assert len(record["cells"]) == 2 * (1 + 2 * 3)
+    assert [row[:2] for row in record["table"]["rows"]] == [["2", "0.01"], ["2", "0.1"]]
+    assert [row[-1] for row in record["table"]["rows"]] == ["none", "1.00 | 2.00 | 3.00"]
+    before = [cell["result"]["before"] for cell in record["cells"]]
+    assert all(0 <= worst <= middle <= 1 for middle, worst, *_ in before)
