@@ -181,6 +181,11 @@ def test_mentions_are_links_and_code_is_not(chapter: str) -> None:
     assert ">Theorem 1.9<" in re.sub(r"</?span[^>]*>", "", chapter)
 
 
+def test_punctuation_stays_with_its_formula(chapter: str) -> None:
+    kept = re.findall(r'<span class="unbroken"><span class="math[^>]*>([^<]+)</span>(.)', chapter)
+    assert kept == [(r"\(x\)", "?")]
+
+
 def test_folds_have_kind_anchor_and_parsed_summary(chapter: str) -> None:
     assert '<details class="fold proof" id="proof-of-theorem-1-2">' in chapter
     assert re.search(r'<details class="fold option right">\s*<summary>A. Since <code', chapter)
