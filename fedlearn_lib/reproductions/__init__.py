@@ -36,3 +36,29 @@ def read(name: str) -> dict[str, Any]:
         )
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result
+
+
+def as_markdown(name: str) -> str:
+    """Return a stored result as Markdown: its table, and a line that says where it comes from.
+
+    >>> print(as_markdown("writers").splitlines()[-1][-59:])
+    46 minutes, `python -m fedlearn_lib.reproductions writers`.
+    """
+    record = read(name)
+    seeds = ", ".join(map(str, record["seeds"]))
+    facts = [record["setting"], f"seeds {seeds}", f"{record['seconds'] / 60:.0f} minutes"]
+    return f"{table(record['table'])}\n\n{'; '.join(facts)}, `{record['command']}`."
+
+
+def table(content: dict[str, Any]) -> str:
+    """Write columns and rows as a Markdown table.
+
+    >>> print(table({"columns": ["a", "b"], "rows": [[1, 0.25]]}))
+    | a | b |
+    |---|---|
+    | 1 | 0.25 |
+    """
+    lines = [content["columns"], *content["rows"]]
+    cells = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
+    head, *body = [f"| {' | '.join(line)} |" for line in cells]
+    return "\n".join([head, "|" + "---|" * len(content["columns"]), *body])

@@ -11,6 +11,7 @@ from sphinx import addnodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from fedlearn_lib.reproductions import table
 from portable.catalog import Result, read_cells, read_results, title_of
 from portable.labels import chapter_of, slug
 
@@ -139,20 +140,6 @@ class ReproductionsPage(Page):
         body = [*self.markdown(record["question"]), *self.markdown(table(record["table"])),
                 *self.markdown(record.get("note", "")), *self.markdown(text)]  # fmt: skip
         return self.section(record["title"], slug(path.stem), *body)
-
-
-def table(content: dict) -> str:
-    """Write a table as Markdown.
-
-    >>> print(table({"columns": ["a", "b"], "rows": [[1, 0.25]]}))
-    | a | b |
-    |---|---|
-    | 1 | 0.25 |
-    """
-    lines = [content["columns"], ["---"] * len(content["columns"]), *content["rows"]]
-    cells = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
-    rows = [f"| {' | '.join(line)} |" for line in cells]
-    return "\n".join([rows[0], rows[1].replace(" ", ""), *rows[2:]])
 
 
 def _facts(value: object) -> str:
