@@ -129,18 +129,28 @@ def maml_gradient(loss: Loss, alpha: float, mode: str = "exact", delta: float = 
     slope = gradient(loss)
 
     def oracle(w: Params, draws: tuple[Batch, ...]) -> Params:
-        inner, outer, *third = draws
+        _check_draws(mode, draws)
+        inner, outer, third = draws[0], draws[1], draws[-1]
         adapted = axpy(-alpha, slope(w, (inner,)), w)
         g = slope(adapted, (outer,))
         if mode == "fo":
             return g
         if mode == "exact":
-            return axpy(-alpha, hvp(loss, w, third[0], g), g)
+            return axpy(-alpha, hvp(loss, w, third, g), g)
         up, down = axpy(delta, g, w), axpy(-delta, g, w)
-        gap = axpy(-1.0, slope(down, (third[0],)), slope(up, (third[0],)))
+        gap = axpy(-1.0, slope(down, (third,)), slope(up, (third,)))
         return axpy(-alpha / (2 * delta), gap, g)
 
     return oracle
+
+
+def _check_draws(mode: str, draws: tuple[Batch, ...]) -> None:
+    if len(draws) != 3 and not (mode == "fo" and len(draws) == 2):
+        needed = "2 or 3 batches (D, D′)" if mode == "fo" else "3 batches (D, D′, D″)"
+        raise ValueError(
+            f'mode "{mode}" needs {needed} a step, got {len(draws)}; draw as many with '
+            "Clients.draw(draws=3)"
+        )
 
 
 def _check_rate(name: str, value: float) -> None:

@@ -27,6 +27,10 @@ CALLS = {
     "weighted_mean": lambda g: fl.weighted_mean(MESSAGES, CLIENTS.p),
     "gradient": lambda g: fl.gradient(LOSS)(W, (BATCH,)),
     "hvp": lambda g: fl.hvp(LOSS, W, BATCH, W),
+    "maml exact": lambda g: fl.maml_gradient(LOSS, 0.3)(W, (BATCH, BATCH, BATCH)),
+    "maml fo": lambda g: fl.maml_gradient(LOSS, 0.3, "fo")(W, (BATCH, BATCH)),
+    "maml hf": lambda g: fl.maml_gradient(LOSS, 0.3, "hf")(W, (BATCH, BATCH, BATCH)),
+    "adapt": lambda g: fl.adapt(LOSS, W, BATCH, alpha=0.3, steps=2),
     "loss": lambda g: LOSS(W, BATCH),
     "accuracy": lambda g: fl.accuracy_of(MODEL)(W, BATCH),
     "parameters_of": lambda g: fl.parameters_of(MODEL),
@@ -47,6 +51,10 @@ CALLS = {
     "cohort": lambda g: fl.sample_cohort(100, 5, generator=g),
     "run": lambda g: fl.run(
         ALGORITHM, W, CLIENTS, rounds=2, cohort=2, steps=2, batch=3, generator=g
+    ),
+    "run perfedavg": lambda g: fl.run(
+        fl.perfedavg(LOSS, alpha=0.1, beta=0.1), W, CLIENTS,
+        rounds=1, steps=2, batch=3, generator=g,
     ),
     "run quadratics": lambda g: fl.run(
         fl.fedavg(fl.gradient(fl.quadratic_loss), lr=0.1), V, QUADRATICS,
