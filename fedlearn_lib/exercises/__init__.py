@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlearn_lib.exercises import averaging, heterogeneity
+from fedlearn_lib.exercises import averaging, heterogeneity, meta
 from fedlearn_lib.exercises.exercise import Exercise
 
-EXERCISES: dict[str, Exercise] = averaging.EXERCISES | heterogeneity.EXERCISES
+EXERCISES: dict[str, Exercise] = averaging.EXERCISES | heterogeneity.EXERCISES | meta.EXERCISES
 
 
 def check(name: str, attempt: Callable[..., Any]) -> None:
