@@ -19,6 +19,7 @@ from fedlearn_lib.data.partition import partition_dirichlet, partition_iid
 from fedlearn_lib.heterogeneity import total_variation
 from fedlearn_lib.widgets import (
     HeterogeneityExplorer,
+    MetaLandscape,
     Setting,
     explore,
     frames,
@@ -412,3 +413,84 @@ def test_importing_costs_no_front_end():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------- the meta-gradient landscape
+
+
+def landscape_of(bend: float = 1.0, **options: object) -> MetaLandscape:
+    A = torch.tensor([[[3.2, 0.8], [0.8, 1.0]], [[0.5, 0.0], [0.0, 2.0]]])
+    centers, p = torch.tensor([[-1.2, -0.4], [0.5, 1.5]]), torch.tensor([0.25, 0.75])
+    return MetaLandscape(A, centers, bend * torch.tensor([0.8, 0.4]), p, alpha=0.2, **options)
+
+
+def test_the_landscape_is_one_bundle_that_fetches_nothing():
+    bundle = landscape_of()._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert len(bundle["text/html"].encode()) <= 120_000
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", bundle["text/html"])
+    assert bundle["text/html"].count("</script>") == 1
+    assert "F, their mean loss after one step of size 0.2" in bundle["text/plain"]
+    assert png(bundle).width > 600
+    assert bundle == landscape_of()._repr_mimebundle_(), "the same bytes twice"
+
+
+def test_the_landscape_starts_at_the_best_single_model():
+    shown = landscape_of()
+    w = shown._state["w"]
+    found = shown.directions(w, 0.2, 0.3)
+    assert np.hypot(*found["plain"]) < 1e-3 < 0.05 < np.hypot(*found["exact"])
+    assert landscape_of(w=(1.0, -0.5))._state["w"] == [1.0, -0.5]
+
+
+def test_standstills_are_the_closed_forms_on_quadratics():
+    """Proposition 3.3: without the round part F's minimizer and FO's point are known on paper."""
+    shown = landscape_of(bend=0.0)
+    A = torch.cat([D[0] for D in shown.batches])
+    centers = torch.cat([D[1][:, :2] for D in shown.batches])
+    J = torch.eye(2) - 0.2 * A
+    for mode, M in (("exact", J @ A @ J), ("fo", A @ J)):
+        right = torch.einsum("i,iab,ib->a", shown.p, M, centers)
+        wanted = torch.linalg.solve(torch.einsum("i,iab->ab", shown.p, M), right)
+        assert shown.standstill(0.2, mode) == pytest.approx(wanted.tolist(), abs=1e-8)
+
+
+def test_bent_quadratic_has_the_curvature_it_claims():
+    batch = (
+        torch.tensor([[[2.0, 0.5], [0.5, 1.0]]]).double(), torch.tensor([[0.3, -0.2, 1.5]]).double()
+    )  # fmt: skip
+    w = torch.tensor([1.0, 0.4], dtype=torch.float64)
+    from fedlearn_lib.widgets.landscape import bent_quadratic
+
+    H = torch.autograd.functional.hessian(lambda v: bent_quadratic({"w": v}, batch), w)
+    u = w - batch[1][0, :2]
+    expected = batch[0][0] + torch.diag(1.5 * (1 - torch.tanh(u) ** 2))
+    torch.testing.assert_close(H, expected, rtol=0, atol=1e-12)
+    assert bent_quadratic({"w": 1000 * w}, batch).isfinite()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"A": torch.eye(2)[None]}, "two to four clients"),
+        ({"bend": torch.tensor([1.0, -1.0])}, "bend non-negative"),
+        ({"A": -torch.eye(2).expand(2, 2, 2)}, "least eigenvalue -1"),
+        ({"p": torch.tensor([1.0, 1.0])}, "weights with sum one"),
+        ({"alpha": 0.123}, "alpha must be one of"),
+    ],
+)
+def test_a_wrong_landscape_is_named(changed: dict, message: str):
+    right = {
+        "A": torch.eye(2).expand(2, 2, 2), "centers": torch.zeros(2, 2), "bend": torch.zeros(2),
+        "alpha": 0.2,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        MetaLandscape(**right | changed)
+
+
+@pytest.mark.usefixtures("live")
+def test_the_landscape_talks_to_a_kernel():
+    shown = landscape_of()
+    assert "application/vnd.jupyter.widget-view+json" in shown._repr_mimebundle_()
+    assert (shown.widget.alpha, shown.widget.delta) == (0.2, 0.3)
+    assert shown.widget.clients[1]["p"] == 0.75

@@ -6,6 +6,15 @@ Nothing of ipywidgets, anywidget or matplotlib is imported before a figure is as
 from fedlearn_lib.widgets.explore import Explorer, explore
 from fedlearn_lib.widgets.frontend import is_live
 from fedlearn_lib.widgets.heterogeneity import HeterogeneityExplorer
+from fedlearn_lib.widgets.landscape import MetaLandscape
 from fedlearn_lib.widgets.settings import Setting, mean_label_tv
 
-__all__ = ["Explorer", "HeterogeneityExplorer", "Setting", "explore", "is_live", "mean_label_tv"]
+__all__ = [
+    "Explorer",
+    "HeterogeneityExplorer",
+    "MetaLandscape",
+    "Setting",
+    "explore",
+    "is_live",
+    "mean_label_tv",
+]

@@ -25,20 +25,6 @@ const KINDS = {
   natural: { name: "natural", color: "#CC79A7", shape: "diamond" },
 };
 const METRICS = ["tv", "w1", "gamma", "accuracy"];
-const SVG = "http://www.w3.org/2000/svg";
-
-function node(tag, attributes = {}, ...children) {
-  const made = tag.startsWith("svg:")
-    ? document.createElementNS(SVG, tag.slice(4))
-    : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
-}
-
-const fixed = (value, digits = 2) => value.toFixed(digits);
 const short = (value) => (value !== 0 && Math.abs(value) < 0.01 ? value.toExponential(1) : String(Number(value.toPrecision(3))));
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const written = { tv: (v) => fixed(v), w1: short, gamma: short, accuracy: percent };

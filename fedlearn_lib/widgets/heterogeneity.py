@@ -85,7 +85,7 @@ class HeterogeneityExplorer:
             kernel = {"application/vnd.jupyter.widget-view+json": view}
             return kernel | {"image/png": image, "text/plain": self.alt}
         html = page.module_html(
-            page.asset("heterogeneity.js"),
+            page.module_source("heterogeneity.js"),
             page.asset("explore.css") + page.asset("heterogeneity.css"),
             self._state,
             image,
@@ -110,7 +110,7 @@ def _widget_class() -> Any:
     class LiveHeterogeneityExplorer(anywidget.AnyWidget):
         """The same module, with its model in the kernel."""
 
-        _esm = page.asset("heterogeneity.js")
+        _esm = page.module_source("heterogeneity.js")
         _css = page.asset("explore.css") + page.asset("heterogeneity.css")
         settings: Any = traitlets.List().tag(sync=True)
         options: Any = traitlets.Dict().tag(sync=True)

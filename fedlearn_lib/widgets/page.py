@@ -15,6 +15,11 @@ def asset(name: str) -> str:
     return (files("fedlearn_lib.widgets") / name).read_text(encoding="utf-8")
 
 
+def module_source(name: str) -> str:
+    """Return a figure's ES module, with the helpers that all figures share before it."""
+    return asset("dom.js") + asset(name)
+
+
 def script_json(value: Any) -> str:
     """Return JSON that may stand inside a ``<script>``."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -15,7 +15,14 @@ from matplotlib.figure import Figure
 
 from fedlearn_lib import label_distribution, total_variation
 from fedlearn_lib.data import Clients, partition_dirichlet, partition_iid, partition_two_groups
-from fedlearn_lib.widgets import HeterogeneityExplorer, Setting, explore, mean_label_tv, page
+from fedlearn_lib.widgets import (
+    HeterogeneityExplorer,
+    MetaLandscape,
+    Setting,
+    explore,
+    mean_label_tv,
+    page,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -59,6 +66,12 @@ def make_settings() -> list[Setting]:
     return [*out, Setting("natural", None, hospitals, names, tv, 0.2, 0.4, 0.81, label="hospitals")]
 
 
+def landscape() -> MetaLandscape:
+    A = torch.tensor([[[3.2, 0.8], [0.8, 1.0]], [[0.5, 0.0], [0.0, 2.0]]])
+    centers, p = torch.tensor([[-1.2, -0.4], [0.5, 1.5]]), torch.tensor([0.25, 0.75])
+    return MetaLandscape(A, centers, torch.tensor([0.8, 0.4]), p, alpha=0.3)
+
+
 @pytest.fixture(scope="module")
 def settings() -> list[Setting]:
     return make_settings()
@@ -72,7 +85,8 @@ def bundles(settings: list[Setting]) -> dict[str, str]:
         first = explore(line, **grid, alt="A line.", start={"eta": 0.1, "tau": 2})
         second = explore(lambda tau: line(1.0, tau), tau=[1, 3, 9], alt="A second line.")
         hero = HeterogeneityExplorer(settings, rounds=30)
-    shown = {"first": first, "second": second, "hero": hero}
+        land = landscape()
+    shown = {"first": first, "second": second, "hero": hero, "land": land}
     return {name: figure._repr_mimebundle_()["text/html"] for name, figure in shown.items()}
 
 
@@ -158,7 +172,7 @@ def test_figures_on_one_page_do_not_touch_each_other(open_page: Open, bundles: d
         assert [a != b for a, b in zip(alts(), before, strict=True)] == [i <= k for i in range(3)]
 
 
-@pytest.mark.parametrize("name", ["first", "hero"])
+@pytest.mark.parametrize("name", ["first", "hero", "land"])
 def test_without_scripts_the_start_stands(name: str, open_page: Open, bundles: dict[str, str]):
     tab = open_page(bundles[name], java_script_enabled=False)
     image = tab.locator("img")
@@ -255,7 +269,7 @@ def test_a_client_says_what_it_holds(open_page, bundles, settings):
 def test_total_variation_in_the_page_is_the_librarys(open_page, bundles, settings):
     """Mean and single clients, for every setting, to 1e-6."""
     tab = open_page(bundles["hero"])
-    source = base64.b64encode(page.asset("heterogeneity.js").encode()).decode()
+    source = base64.b64encode(page.module_source("heterogeneity.js").encode()).decode()
     distances = (
         "async ([source, counts]) => (await import(`data:text/javascript;base64,${source}`))"
         ".labelDistances(counts)"
@@ -277,10 +291,103 @@ def test_total_variation_in_the_page_is_the_librarys(open_page, bundles, setting
         assert found["mean"] == pytest.approx(float(p @ each), abs=1e-6)
 
 
+# ---------------------------------------------------------------- the meta-gradient landscape
+
+
+def module(name: str) -> str:
+    """The figure's own functions, as something that a page can import."""
+    coded = base64.b64encode(page.module_source(name).encode()).decode()
+    return f"data:text/javascript;base64,{coded}"
+
+
+def test_directions_in_the_page_are_the_librarys(open_page: Open, bundles: dict[str, str]):
+    """f, F, the four directions, the clients' steps and the standstills, to 1e-6."""
+    tab, shown = open_page(bundles["land"]), landscape()
+    call = (
+        "async ([url, clients, w, alpha, delta]) => "
+        "(await import(url)).directions(clients, w, alpha, delta)"
+    )
+    url, clients = module("landscape.js"), shown._state["clients"]
+    for w in ([0.0, 0.0], [-1.7, 2.1], [2.4, -2.0], [0.5, 1.5]):
+        for alpha, delta in ((0.0, 0.3), (0.1, 1.0), (0.6, 0.001)):
+            found = tab.evaluate(call, [url, clients, w, alpha, delta])
+            wanted = shown.directions(w, alpha, delta)
+            assert found.keys() == wanted.keys()
+            for name, value in wanted.items():
+                flat = torch.tensor(value, dtype=torch.float64)
+                gap = (torch.tensor(found[name], dtype=torch.float64) - flat).abs().max()
+                assert float(gap) < 1e-6, (name, w, alpha, delta)
+    call = (
+        "async ([url, clients, w, alpha, name]) => "
+        "(await import(url)).standstill(clients, w, alpha, name)"
+    )
+    for alpha, name in ((0.0, "exact"), (0.3, "exact"), (0.3, "fo")):
+        wanted = shown.standstill(alpha, name)
+        near = [round(v, 1) for v in wanted]
+        found = tab.evaluate(call, [url, clients, near, alpha, name])
+        assert found == pytest.approx(wanted, abs=1e-6)
+
+
+def words_at(tab: Page) -> str:
+    return tab.locator(".fl-land .fl-say").text_content()
+
+
+def test_the_landscape_makes_its_point_at_the_start(open_page: Open, bundles: dict[str, str]):
+    tab, shown = open_page(bundles["land"]), landscape()
+    found = shown.directions(shown._state["w"], 0.3, 0.3)
+    exact, fo = (torch.tensor(found[name]) for name in ("exact", "fo"))
+    error = float((fo - exact).norm() / exact.norm())
+    assert f"the loss is {found['f']:.3f} before and {found['F']:.3f} after" in words_at(tab)
+    assert tab.locator("[data-error=fo]").text_content() == f"{100 * error:.0f} %"
+    assert tab.locator("[data-angle=plain]").text_content() == "–", "∇f is zero where we start"
+    assert tab.locator(".fl-levels path").count() == 24
+
+
+def test_arrow_keys_and_sliders_move_the_landscape(open_page: Open, bundles: dict[str, str]):
+    tab = open_page(bundles["land"])
+    point = tab.get_by_role("slider", name="Point w")
+    x, y = landscape()._state["w"]
+    point.focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp", "Shift+ArrowDown"):
+        tab.keyboard.press(key)
+        assert tab.evaluate("document.activeElement.classList.contains('fl-point')")
+    wanted = f"w = ({x + 0.1:.2f}, {y - 0.2:.2f})"
+    assert point.get_attribute("aria-valuetext") == wanted
+    assert wanted in words_at(tab)
+    tab.get_by_role("slider", name="step α of a client").focus()
+    tab.keyboard.press("Home")
+    assert "α = 0.00" in words_at(tab)
+    assert tab.locator("[data-error=fo]").text_content() == "< 0.1 %", "without a step FO is exact"
+    before = tab.locator("[data-error=hf]").text_content()
+    tab.keyboard.press("End")
+    tab.get_by_role("slider", name="δ of HF").focus()
+    tab.keyboard.press("End")
+    assert tab.locator("[data-error=hf]").text_content() != before
+    shown = landscape()
+    found = shown.directions([round(x + 0.1, 4), round(y - 0.2, 4)], 0.6, 1.0)
+    assert f"{found['F']:.3f} after" in words_at(tab)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_point_is_dragged_on_either_map(which: int, open_page: Open, bundles: dict[str, str]):
+    tab = open_page(bundles["land"])
+    box = tab.locator(".fl-land .fl-draw").nth(which).bounding_box()
+    at = lambda fx, fy: (box["x"] + fx * box["width"], box["y"] + fy * box["height"])  # noqa: E731
+    tab.mouse.move(*at(0.5, 0.5))
+    tab.mouse.down()
+    tab.mouse.move(*at(0.9, 0.1), steps=4)
+    assert "w = (2.00, 2.30)" in words_at(tab)
+    tab.mouse.move(*at(1.5, 0.1))
+    assert "w = (2.50, 2.30)" in words_at(tab), "the point stays on the map"
+    tab.mouse.up()
+    tab.mouse.move(*at(0.2, 0.2))
+    assert "w = (2.50, 2.30)" in words_at(tab), "not after the drop"
+
+
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_overflows_and_axe_finds_nothing(theme, width, open_page, bundles):
-    tab = open_page(bundles["first"], bundles["hero"], theme=theme, width=width)
+    tab = open_page(bundles["first"], bundles["hero"], bundles["land"], theme=theme, width=width)
     for kind in ("Dirichlet", "natural"):
         tab.get_by_role("radio", name=kind).check()
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
