@@ -95,7 +95,7 @@ def test_exact_takes_the_hessian_at_w_and_from_the_third_batch() -> None:
 
 
 def test_first_order_needs_two_batches_and_looks_at_the_adapted_model() -> None:
-    """Proposition 3.5: FO is ∇f(w̃; D')."""
+    """Proposition 3.6: FO is ∇f(w̃; D')."""
     D, E, H = batches(3)
     slope = gradient(LOSS)
     expected = slope(axpy(-0.4, slope(W, (D,)), W), (E,))
@@ -154,7 +154,7 @@ def cubic(w, batch):
 
 @pytest.mark.parametrize("alpha", [0.01, 0.1, 0.5])
 def test_first_order_is_off_by_at_most_alpha_times_l(alpha: float) -> None:
-    """Proposition 3.5: ‖FO − exact‖ ≤ α‖∇²f(w)‖‖g‖, an equality along the steepest direction."""
+    """Proposition 3.6: ‖FO − exact‖ ≤ α‖∇²f(w)‖‖g‖, an equality along the steepest direction."""
     D, E, H = batches(3)
     exact, fo = maml_gradient(LOSS, alpha), maml_gradient(LOSS, alpha, "fo")
     g = fo(W, (D, E))
@@ -170,7 +170,7 @@ def test_first_order_is_off_by_at_most_alpha_times_l(alpha: float) -> None:
 
 @pytest.mark.parametrize("delta", [1e-3, 1e-2, 0.1])
 def test_hessian_free_is_off_by_at_most_half_rho_delta(delta: float) -> None:
-    """Proposition 3.6: ‖HF − exact‖ ≤ αρδ‖g‖²/2 where the Hessian is ρ-Lipschitz.
+    """Proposition 3.7: ‖HF − exact‖ ≤ αρδ‖g‖²/2 where the Hessian is ρ-Lipschitz.
 
     ∇f(w) = w|w| (one coordinate at 0) has a Hessian 2|w| with ρ = 2 and no third derivative at 0:
     there d = δg|g| and ∇²f g = 0, so the bound is attained.
@@ -190,7 +190,7 @@ def test_hessian_free_is_off_by_at_most_half_rho_delta(delta: float) -> None:
 
 @pytest.mark.parametrize("delta", [0.5, 1e-2])
 def test_hessian_free_is_exact_on_a_cubic(delta: float) -> None:
-    """Proposition 3.6: with third derivatives that are constant (M = 0, here ρ = c) no error."""
+    """Proposition 3.7: with third derivatives that are constant (M = 0, here ρ = c) no error."""
     D = (torch.tensor([1.0, 3.0], dtype=torch.float64), 2.0)
     w = {"w": torch.tensor([0.4, -0.9], dtype=torch.float64)}
     exact = maml_gradient(cubic, 0.2)(w, (D, D, D))
@@ -201,7 +201,7 @@ def test_hessian_free_is_exact_on_a_cubic(delta: float) -> None:
 
 
 def test_hessian_free_converges_with_slope_two() -> None:
-    """Proposition 3.6: the error falls as δ² on a smooth network in float64."""
+    """Proposition 3.7: the error falls as δ² on a smooth network in float64."""
     D, E, H = batches(3)
     exact = maml_gradient(LOSS, 0.4)(W, (D, E, H))
     deltas = [0.08, 0.04, 0.02, 0.01]
@@ -212,7 +212,7 @@ def test_hessian_free_converges_with_slope_two() -> None:
 
 
 def test_hessian_free_is_off_by_m_delta_squared_over_six() -> None:
-    """Proposition 3.6: ‖d − ∇²f g‖ ≤ Mδ²‖g‖³/6, an equality where f'''' = M throughout."""
+    """Proposition 3.7: ‖d − ∇²f g‖ ≤ Mδ²‖g‖³/6, an equality where f'''' = M throughout."""
 
     def quartic(w, batch):
         return (w["w"] ** 4).sum() / 24 * 6.0 + (batch * w["w"]).sum()
@@ -226,7 +226,7 @@ def test_hessian_free_is_off_by_m_delta_squared_over_six() -> None:
 
 
 def test_round_off_grows_as_delta_falls() -> None:
-    """Proposition 3.6: below the best δ the error grows like 1/δ, and float32 is worse."""
+    """Proposition 3.7: below the best δ the error grows like 1/δ, and float32 is worse."""
     D, E, H = batches(3)
     exact = maml_gradient(LOSS, 0.4)(W, (D, E, H))
     single = {name: value.float() for name, value in W.items()}
@@ -251,7 +251,7 @@ def mean_over_signs(loss, w: float, alpha: float, draws) -> float:
 
 @pytest.mark.parametrize("b", [1, 2, 4])
 def test_a_noisy_inner_step_biases_the_meta_gradient(b: int) -> None:
-    """Proposition 3.7: on a cubic with f''' = ρ the bias is (1 − αf''(w)) ρα²σ²/2b, exactly."""
+    """Proposition 3.8: on a cubic with f''' = ρ the bias is (1 − αf''(w)) ρα²σ²/2b, exactly."""
     rho, sigma, w, alpha = 3.0, 0.8, 0.5, 0.2
 
     def noisy(v, s):  # f(v; s) = v²/2 + ρv³/6 + sv with E s = 0: only the slope is noisy
@@ -265,7 +265,7 @@ def test_a_noisy_inner_step_biases_the_meta_gradient(b: int) -> None:
 
 
 def test_three_batches_are_unbiased_on_a_quadratic_and_one_batch_is_not() -> None:
-    """Proposition 3.7: f(v; s) = (1 + s)v²/2, noise in the curvature, which D'' = D repeats."""
+    """Proposition 3.8: f(v; s) = (1 + s)v²/2, noise in the curvature, which D'' = D repeats."""
 
     def noisy(v, s):
         return 0.5 * (1 + s) * (v["w"] ** 2).sum()
@@ -283,7 +283,7 @@ def test_three_batches_are_unbiased_on_a_quadratic_and_one_batch_is_not() -> Non
 
 
 def test_hvp_is_the_hessian_times_the_vector_inside_and_outside_vmap() -> None:
-    """Proposition 3.4: ∇⟨∇f(w), v⟩ = ∇²f(w)v."""
+    """Proposition 3.5: ∇⟨∇f(w), v⟩ = ∇²f(w)v."""
     (D,) = batches(1)
     g = seeded(4)
     vs = {n: torch.randn(3, *w.shape, generator=g, dtype=w.dtype) for n, w in W.items()}
@@ -297,7 +297,7 @@ def test_hvp_is_the_hessian_times_the_vector_inside_and_outside_vmap() -> None:
 
 
 def test_hvp_of_a_relu_network_misses_the_kinks() -> None:
-    """Proposition 3.4 needs C²: of |w| autograd sees curvature zero on both sides of the kink."""
+    """Proposition 3.5 needs C²: of |w| autograd sees curvature zero on both sides of the kink."""
 
     def bent(w, batch):
         return torch.relu(w["w"]).sum()
@@ -313,6 +313,23 @@ def test_hvp_of_a_relu_network_misses_the_kinks() -> None:
 def test_hvp_of_a_linear_loss_is_zero() -> None:
     found = hvp(lambda w, batch: w["w"].sum(), {"w": torch.ones(2)}, None, {"w": torch.ones(2)})
     assert_close(found, {"w": torch.zeros(2)}, 0)
+
+
+# ---------------------------------------------------------------- many sines
+
+
+def test_the_best_single_function_is_the_mean_of_all_sines() -> None:
+    """Proposition 3.9: (2/π) E[A] cos x on a fine grid of phases, for another law of A and x."""
+    phase = (torch.arange(4000, dtype=torch.float64) + 0.5) * math.pi / 4000
+    size, share = torch.tensor([0.5, 3.0]).double(), torch.tensor([0.3, 0.7]).double()
+    x = torch.linspace(-1, 2.5, 50, dtype=torch.float64)
+    curves = size[:, None, None] * torch.sin(x + phase[:, None])  # [2 4000 50]
+    mean = torch.einsum("a,apx->x", share, curves) / 4000
+    mean_size, mean_square = share @ size, share @ size**2
+    torch.testing.assert_close(mean, 2 / math.pi * mean_size * x.cos(), rtol=0, atol=1e-6)
+    error = (torch.einsum("a,apx->x", share, (curves - mean) ** 2) / 4000).mean()
+    formula = mean_square / 2 - 4 / math.pi**2 * mean_size**2 * (x.cos() ** 2).mean()
+    assert float(error) == pytest.approx(float(formula), abs=1e-6)  # midpoint rule
 
 
 # ---------------------------------------------------------------- adapt
