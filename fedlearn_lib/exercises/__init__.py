@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlearn_lib.exercises import averaging, heterogeneity, meta
+from fedlearn_lib.exercises import averaging, heterogeneity, meta, personal
 from fedlearn_lib.exercises.exercise import Exercise
 
-EXERCISES: dict[str, Exercise] = averaging.EXERCISES | heterogeneity.EXERCISES | meta.EXERCISES
+TOPICS = (averaging, heterogeneity, meta, personal)
+EXERCISES: dict[str, Exercise] = {k: v for topic in TOPICS for k, v in topic.EXERCISES.items()}
 
 
 def check(name: str, attempt: Callable[..., Any]) -> None:
