@@ -398,17 +398,21 @@ def test_one_batch_for_all_three_answers_another_question() -> None:
     c = torch.tensor([0.0, 1.0, 3.0], dtype=torch.float64)
     samples, start = Triples(A, c), torch.zeros(1, dtype=torch.float64)
 
-    def end(step) -> Tensor:
-        state, _ = run(made_of(step(quadratic_loss, ALPHA, BETA)), {"w": start}, samples,
-                       rounds=90, steps=1, batch=1, generator=seeded())  # fmt: skip
+    def end(algorithm: Algorithm) -> Tensor:
+        state, _ = run(
+            algorithm, {"w": start}, samples,
+            rounds=90, steps=1, batch=1, generator=seeded(),
+        )  # fmt: skip
         last: Tensor = state.w["w"][0]
         return last
 
     mean = (A @ c) / A.sum()  # independent batches: one client with the mean loss, minimized
-    torch.testing.assert_close(end(meta_step), mean, rtol=0, atol=1e-10)
+    torch.testing.assert_close(end(per("exact")), mean, rtol=0, atol=1e-10)
+    torch.testing.assert_close(end(per("hf")), mean, rtol=0, atol=1e-10)
     reused = A * (1 - ALPHA * A) ** 2  # one batch: every sample a client of its own
     other = reused @ c / reused.sum()
-    torch.testing.assert_close(end(one_batch_for_all), other, rtol=0, atol=1e-10)
+    wrong = made_of(one_batch_for_all(quadratic_loss, ALPHA, BETA))
+    torch.testing.assert_close(end(wrong), other, rtol=0, atol=1e-10)
     assert float(abs(mean - other)) > 0.2
 
 
