@@ -1,0 +1,27 @@
+"""The bounds of the book as functions, so that bound and measurement stand side by side."""
+
+from fedlearn_lib.theory.convergence import (
+    Bound,
+    balanced_steps,
+    meta_bias,
+    meta_dissimilarity,
+    meta_smoothness,
+    meta_variance,
+    perfedavg_bound,
+    sampling_factor,
+    softmax_constants,
+    stretch,
+)
+
+__all__ = [
+    "Bound",
+    "balanced_steps",
+    "meta_bias",
+    "meta_dissimilarity",
+    "meta_smoothness",
+    "meta_variance",
+    "perfedavg_bound",
+    "sampling_factor",
+    "softmax_constants",
+    "stretch",
+]
