@@ -47,7 +47,7 @@ def stretch(L: float, alpha: float, *, convex: bool = False) -> float:
     (2.0, 1.0)
     """
     _check(L=L, alpha=alpha)
-    if convex and alpha * L > 1:
+    if convex and alpha * L > 1 + 1e-9:  # room for rounding
         raise ValueError(f"convex=True needs alpha * L <= 1, got {alpha * L:.4g}; lower alpha")
     return 1.0 if convex else 1 + alpha * L
 
