@@ -22,13 +22,12 @@ from fedlearn_lib.heterogeneity import (
     gradient_dissimilarity,
     hessian_dissimilarity,
     label_distribution,
-    sliced_wasserstein,
     total_variation,
-    wasserstein,
 )
 from fedlearn_lib.models import accuracy_of, lenet, logistic, loss_of, mlp, parameters_of, resnet
 from fedlearn_lib.oracles import adapt, gradient, hvp, maml_gradient
 from fedlearn_lib.simulate import History, evaluate, run, sample_cohort
+from fedlearn_lib.transport import sliced_wasserstein, wasserstein, wasserstein_to_pool
 from fedlearn_lib.trees import axpy, dot, norm, weighted_mean
 from fedlearn_lib.viz import plot_clients, plot_history, use_book_style
 
@@ -79,5 +78,6 @@ __all__ = [
     "total_variation",
     "use_book_style",
     "wasserstein",
+    "wasserstein_to_pool",
     "weighted_mean",
 ]

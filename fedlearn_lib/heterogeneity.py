@@ -1,9 +1,6 @@
-"""How different clients are: of their labels, their samples, their gradients and their Hessians."""
+"""How different clients are in their labels, their gradients and their Hessians."""
 
 from __future__ import annotations
-
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -52,82 +49,6 @@ def total_variation(p: Tensor, q: Tensor) -> Tensor:
             f"p and q must have the same number of outcomes, got {p.shape[-1]} and {q.shape[-1]}"
         )
     return 0.5 * (p - q).abs().sum(-1)
-
-
-def wasserstein(
-    clients: Clients, *, on: str = "x", order: int = 1, threads: int | None = None
-) -> Tensor:
-    r"""Return the exact Wasserstein distance between all pairs of clients: [m m], float64.
-
-    $$W_q(\mu,\nu)=\Big(\min_{\pi\in\Pi(\mu,\nu)}\int d(z,z')^q\,d\pi\Big)^{1/q}$$
-    between the empirical laws of the clients' samples.
-
-    Parameters
-    ----------
-    on : ``"x"``, inputs under the Euclidean distance; ``"y"``, labels under the distance that is 1
-        between different labels, for which $W_1$ is the total variation.
-    order : q.
-    threads : pairs solved at the same time; by default one a processor.
-
-    Solved by POT's network simplex (Flamary et al., JMLR 2021), ``ot.emd2``.
-
-    >>> x = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
-    >>> clients = Clients.of(x, torch.zeros(4), [[0, 1], [2, 3]])
-    >>> wasserstein(clients)
-    tensor([[0., 5.],
-            [5., 0.]], dtype=torch.float64)
-    """
-    import ot
-    from threadpoolctl import threadpool_limits
-
-    samples = _samples(clients, on, order)
-    metric = "hamming" if on == "y" else "euclidean"
-    pairs = [(i, j) for i in range(clients.m) for j in range(i)]
-
-    def solve(pair: tuple[int, int]) -> float:
-        a, b = samples[pair[0]], samples[pair[1]]
-        cost = ot.dist(a, b, metric=metric)
-        cost = cost if order == 1 else cost**order
-        least = float(ot.emd2([], [], cost, numItermax=1_000_000))
-        distance: float = max(least, 0.0) ** (1 / order)  # rounding can make a zero negative
-        return distance
-
-    # One thread a pair: threads inside the matrix products would only fight over the processors.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        values = list(pool.map(solve, pairs))
-    return _symmetric(clients.m, pairs, values)
-
-
-def sliced_wasserstein(
-    clients: Clients, *, order: int = 1, directions: int = 50, generator: torch.Generator
-) -> Tensor:
-    r"""Return the sliced Wasserstein distance between all pairs of clients: [m m], float64.
-
-    The mean over random unit vectors $u$ of $W_q$ between the laws of $\langle u,x\rangle$, to the
-    power $q$ inside and $1/q$ outside. In one dimension the optimal plan sorts, so each client is
-    projected and sorted once (Bonneel, Rabin, Peyré, Pfister, 2015).
-
-    >>> x = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
-    >>> clients = Clients.of(x, torch.zeros(4), [[0, 1], [2, 3]])
-    >>> sliced_wasserstein(clients, generator=torch.Generator().manual_seed(0))
-    tensor([[0., 5.],
-            [5., 0.]], dtype=torch.float64)
-    """
-    import ot
-
-    samples = _samples(clients, "x", order)
-    if not isinstance(directions, int) or directions < 1:
-        raise ValueError(f"directions must be an integer of at least 1, got {directions!r}")
-    u = torch.randn(samples[0].shape[1], directions, generator=generator, dtype=torch.float64)
-    u = (u / u.norm(dim=0)).numpy()
-    lines = [np.sort(sample @ u, axis=0) for sample in samples]  # [n_i directions]
-    pairs = [(i, j) for i in range(clients.m) for j in range(i)]
-    values = [
-        float(ot.wasserstein_1d(lines[i], lines[j], p=order, require_sort=False).mean())
-        ** (1 / order)
-        for i, j in pairs
-    ]
-    return _symmetric(clients.m, pairs, values)
 
 
 def gradient_dissimilarity(loss: Loss, w: Params, clients: Clients) -> float:
@@ -188,20 +109,3 @@ def _hessian_gap_norm(loss: Loss, w: Params, clients: Clients, i: int) -> float:
         return 0.0
     operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
     return abs(float(eigsh(operator, k=1, which="LM", v0=start, return_eigenvectors=False)[0]))
-
-
-def _samples(clients: Clients, on: str, order: int) -> list[np.ndarray]:
-    if on not in ("x", "y"):
-        raise ValueError(f'on must be "x" (inputs) or "y" (labels), got {on!r}')
-    if not isinstance(order, int) or order < 1:
-        raise ValueError(f"order must be an integer of at least 1, got {order!r}")
-    side = 0 if on == "x" else 1
-    owned = [clients.data(i)[side] for i in range(clients.m)]
-    return [rows.reshape(len(rows), -1).double().numpy() for rows in owned]
-
-
-def _symmetric(m: int, pairs: list[tuple[int, int]], values: list[float]) -> Tensor:
-    out = torch.zeros(m, m, dtype=torch.float64)
-    for (i, j), value in zip(pairs, values, strict=True):
-        out[i, j] = out[j, i] = value
-    return out

@@ -13,7 +13,8 @@ from docutils import nodes
 from portable.pages import Page
 
 ORDER = ("trees", "data", "models", "oracles", "federated", "simulate", "heterogeneity",
-         "penalties", "inclusion", "optim", "structure", "viz", "widgets", "exercises")  # fmt: skip
+         "transport", "penalties", "inclusion", "optim", "structure", "viz", "widgets",
+         "exercises")  # fmt: skip
 SKIPPED = ("reproductions", "engines")
 
 
