@@ -12,10 +12,19 @@ from fedlearn_lib.theory.convergence import (
     softmax_constants,
     stretch,
 )
+from fedlearn_lib.theory.distances import (
+    dissimilarity_from_tv,
+    dissimilarity_from_wasserstein,
+    joint_lipschitz,
+    softmax_lipschitz,
+)
 
 __all__ = [
     "Bound",
     "balanced_steps",
+    "dissimilarity_from_tv",
+    "dissimilarity_from_wasserstein",
+    "joint_lipschitz",
     "meta_bias",
     "meta_dissimilarity",
     "meta_smoothness",
@@ -23,5 +32,6 @@ __all__ = [
     "perfedavg_bound",
     "sampling_factor",
     "softmax_constants",
+    "softmax_lipschitz",
     "stretch",
 ]

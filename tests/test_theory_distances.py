@@ -1,0 +1,382 @@
+"""What distances between laws bound: the results of the chapter on the distance between clients.
+
+Problems: finitely many points with random laws, and functions of a point (gradients, Hessians)
+that are random tables, so that nothing but the assumptions of a theorem holds.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from toy_clients import ragged_clients, seeded
+
+from fedlearn_lib import (
+    Clients,
+    gradient,
+    gradient_dissimilarity,
+    hessian_dissimilarity,
+    label_distribution,
+    logistic,
+    loss_of,
+    parameters_of,
+    total_variation,
+    wasserstein,
+    wasserstein_to_pool,
+)
+from fedlearn_lib.theory import (
+    dissimilarity_from_tv,
+    dissimilarity_from_wasserstein,
+    joint_lipschitz,
+    softmax_lipschitz,
+)
+
+F64 = torch.float64
+
+
+def random_laws(m: int, n: int, seed: int, sharp: float = 0.3) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.dirichlet([sharp] * n, size=m))
+
+
+def weights(m: int, seed: int) -> torch.Tensor:
+    p = 0.1 + torch.rand(m, generator=seeded(seed), dtype=F64)
+    return p / p.sum()
+
+
+def spread(table: torch.Tensor, laws: torch.Tensor, p: torch.Tensor) -> float:
+    """Root mean square distance of the laws' means of ``table`` [n …] from the pool's."""
+    means = torch.tensordot(laws, table, dims=1)
+    gaps = means - torch.tensordot(p, means, dims=1)
+    size = gaps.norm(dim=1) if gaps.ndim == 2 else torch.linalg.matrix_norm(gaps, 2)
+    return float((p @ size.square()).sqrt())
+
+
+def transport(cost: torch.Tensor, laws: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+    """W_1 of every law to the pool for a table of ground distances, straight from the solver."""
+    import ot
+
+    pool = (p @ laws).numpy()
+    found = [float(ot.emd2(law.numpy(), pool, cost.numpy())) for law in laws]
+    return torch.tensor(found, dtype=F64)
+
+
+def symmetric(n: int, d: int, seed: int) -> torch.Tensor:
+    A = torch.randn(n, d, d, generator=seeded(seed), dtype=F64)
+    return (A + A.mT) / 2
+
+
+# ----- total variation --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bounded_functions_and_total_variation(seed: int) -> None:
+    """Lemma 6.2: best event, half integral, and the means of bounded functions, two laws."""
+    mu, nu = random_laws(2, 8, seed, sharp=1.0)
+    tv = float(total_variation(mu, nu))
+    events = torch.tensor([[(k >> z) & 1 for z in range(8)] for k in range(256)], dtype=F64)
+    assert tv == pytest.approx(float((events @ (mu - nu)).abs().max()), abs=1e-12)
+    h = torch.randn(8, 3, generator=seeded(seed), dtype=F64) + 5
+    gap, around = float(((mu - nu) @ h).norm()), (h - h.mean(0)).norm(dim=1).max()
+    assert gap <= 2 * float(around) * tv * (1 + 1e-12)
+    sign = torch.sign(mu - nu)[:, None]  # the function for which it is an equality
+    assert float(((mu - nu) @ sign).norm()) == pytest.approx(2 * tv, rel=1e-12)
+
+
+def test_total_variation_bounds_both_dissimilarities() -> None:
+    """Theorem 6.3: random laws and random bounded gradients and Hessians; the 2 is needed."""
+    above = 0
+    for seed in range(40):
+        laws, p = random_laws(5, 7, seed), weights(5, seed)
+        tv = total_variation(laws, p @ laws)
+        g = torch.randn(7, 3, generator=seeded(seed), dtype=F64)
+        H = symmetric(7, 3, seed)
+        B, L = float(g.norm(dim=1).max()), float(torch.linalg.matrix_norm(H, 2).max())
+        assert spread(g, laws, p) <= dissimilarity_from_tv(tv, B, p)
+        assert spread(H, laws, p) <= dissimilarity_from_tv(tv, L, p)
+        signs = torch.where(torch.arange(7) % 2 == 0, B, -B)[:, None].double()
+        above += spread(signs, laws, p) > dissimilarity_from_tv(tv, B, p) / 2
+        assert spread(signs, laws, p) <= dissimilarity_from_tv(tv, B, p)
+    assert above >= 20  # half of the bound is violated more often than not by opposite gradients
+
+
+def test_the_bound_by_total_variation_is_attained() -> None:
+    """Theorem 6.3: two clients with nothing in common and opposite gradients."""
+    laws, p = torch.eye(2, dtype=F64), torch.tensor([0.5, 0.5], dtype=F64)
+    found = spread(torch.tensor([[3.0], [-3.0]], dtype=F64), laws, p)
+    assert found == pytest.approx(dissimilarity_from_tv(total_variation(laws, p @ laws), 3.0, p))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_label_skew(seed: int) -> None:
+    """Lemma 6.4: overlapping class conditionals lose, disjoint ones keep all of it."""
+    pi, p = random_laws(4, 3, seed, sharp=1.0), weights(4, seed)
+    of_labels = total_variation(pi, p @ pi)
+    overlapping = random_laws(3, 6, seed + 10, sharp=1.0)
+    inputs = total_variation(pi @ overlapping, p @ pi @ overlapping)
+    assert bool((inputs < of_labels - 1e-3).all())
+    pairs = torch.block_diag(*overlapping[:, None])  # [3 18]: the same, with the label beside it
+    found = total_variation(pi @ pairs, p @ pi @ pairs)
+    torch.testing.assert_close(found, of_labels, rtol=0, atol=1e-12)
+
+
+# ----- Wasserstein ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lipschitz_functions_and_transport(seed: int) -> None:
+    """Proposition 6.5: any function on the points, with the constant that it has."""
+    x = torch.randn(9, 2, generator=seeded(seed), dtype=F64)
+    cost, h = torch.cdist(x, x), torch.randn(9, 4, generator=seeded(seed + 50), dtype=F64)
+    far = cost > 0
+    constant = float((torch.cdist(h, h)[far] / cost[far]).max())
+    mu, nu = random_laws(2, 9, seed)
+    import ot
+
+    w1 = float(ot.emd2(mu.numpy(), nu.numpy(), cost.numpy()))
+    assert float(((mu - nu) @ h).norm()) <= constant * w1 * (1 + 1e-9)
+    to_first = cost[0][:, None]  # a 1-Lipschitz function
+    assert float(((mu - nu) @ to_first).norm()) <= w1 * (1 + 1e-9)
+    one = torch.zeros(9, dtype=F64).index_fill(0, torch.tensor(0), 1.0)
+    at_one = float(ot.emd2(one.numpy(), nu.numpy(), cost.numpy()))
+    assert at_one == pytest.approx(float(nu @ cost[0]), rel=1e-9)  # equality for a point
+
+
+def test_wasserstein_bounds_both_dissimilarities() -> None:
+    """Theorem 6.6: random laws on random points; equality for a linear gradient on a line."""
+    for seed in range(20):
+        x = torch.randn(7, 2, generator=seeded(seed), dtype=F64)
+        laws, p = random_laws(5, 7, seed), weights(5, seed)
+        cost = torch.cdist(x, x)
+        w1, far = transport(cost, laws, p), cost > 0
+        g, H = torch.randn(7, 3, generator=seeded(seed + 90), dtype=F64), symmetric(7, 3, seed)
+        L_Z = float((torch.cdist(g, g)[far] / cost[far]).max())
+        gaps = torch.linalg.matrix_norm(H[:, None] - H[None], 2)
+        rho_Z = float((gaps[far] / cost[far]).max())
+        assert spread(g, laws, p) <= dissimilarity_from_wasserstein(w1, L_Z, p)
+        assert spread(H, laws, p) <= dissimilarity_from_wasserstein(w1, rho_Z, p)
+    line = torch.tensor([[0.0], [1.0], [5.0]], dtype=F64)
+    laws, p = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]], dtype=F64), torch.tensor([0.5, 0.5]).double()
+    w1 = transport(torch.cdist(line, line), laws, p)
+    assert spread(2 * line, laws, p) == pytest.approx(dissimilarity_from_wasserstein(w1, 2.0, p))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_distance_for_pairs(seed: int) -> None:
+    """Proposition 6.7: a metric, its Lipschitz constant, and the best label cost is J/A."""
+    g = seeded(seed)
+    x = torch.randn(14, 2, generator=g, dtype=F64)
+    y = torch.randint(3, (14,), generator=g)
+    clients = Clients.of(x, y, [range(5), range(5, 14)], p=weights(2, seed))
+    for cost in (0.2, 1.0, 5.0):
+        one = [Clients.of(x[[a, b]], y[[a, b]], [[0], [1]]) for a, b in ((0, 1), (1, 2), (0, 2))]
+        ab, bc, ac = (float(wasserstein(c, on="xy", label_cost=cost)[0, 1]) for c in one)
+        assert ac <= ab + bc + 1e-12
+        assert ab == pytest.approx(float((x[0] - x[1]).norm() + cost * (y[0] != y[1])))
+    A, J = 1.7, 2.9
+    bounds = {
+        scale: joint_lipschitz(A, J, scale * J / A)
+        * float(wasserstein(clients, on="xy", label_cost=scale * J / A)[0, 1])
+        for scale in (0.1, 0.5, 0.9, 1.0, 1.1, 2.0, 10.0)
+    }
+    assert min(bounds, key=lambda scale: (round(bounds[scale], 9), scale != 1.0)) == 1.0
+    assert bounds[0.1] > bounds[1.0] * 1.01
+
+
+def test_pairs_are_at_least_their_parts() -> None:
+    clients = ragged_clients([6, 9, 4], d=3, seed=2)
+    for cost in (0.3, 4.0):
+        pairs = wasserstein(clients, on="xy", label_cost=cost)
+        parts = torch.maximum(wasserstein(clients), cost * wasserstein(clients, on="y"))
+        assert bool((pairs >= parts - 1e-9).all())
+    far = wasserstein(clients, on="xy", label_cost=1e-9)
+    torch.testing.assert_close(far, wasserstein(clients), rtol=0, atol=1e-8)
+
+
+def test_distance_to_the_pool_is_the_distance_to_the_mixture() -> None:
+    """Weights other than 1/m, repeated samples, a client of weight zero, and a given pool."""
+    import ot
+
+    x = torch.randn(9, 2, generator=seeded(4), dtype=F64)
+    y = torch.arange(9) % 2
+    p = torch.tensor([0.5, 0.5, 0.0], dtype=F64)
+    clients = Clients.of(x, y, [[0, 1, 1], [2, 3, 4, 5], [6, 7, 8]], p)
+    mass = np.array([0.5 / 3, 1 / 3, *[0.125] * 4])
+    for on, label_cost in (("x", 1.0), ("xy", 0.7), ("y", 1.0)):
+        found = wasserstein_to_pool(clients, on=on, label_cost=label_cost)
+        cost = torch.cdist(x, x) * ("x" in on) + label_cost * (y[:, None] != y[None]) * ("y" in on)
+        for i, rows in enumerate([[0, 1, 1], [2, 3, 4, 5], [6, 7, 8]]):
+            own = np.full(len(rows), 1 / len(rows))
+            least = ot.emd2(own, mass, np.ascontiguousarray(cost[rows][:, :6].numpy()))
+            # POT's Euclidean distance of equal points is the root of a rounding error, 1e-8
+            assert float(found[i]) == pytest.approx(float(least), abs=1e-7)
+    pool = (x[6:], y[6:])
+    both = Clients.of(x, y, [[0, 1, 1], [6, 7, 8]])
+    found = wasserstein_to_pool(both, pool)
+    assert float(found[0]) == pytest.approx(float(wasserstein(both)[0, 1]), abs=1e-9)
+    assert float(found[1]) == pytest.approx(0, abs=1e-7)
+
+
+# ----- softmax regression -----------------------------------------------------------------------
+
+
+def test_softmax_constants() -> None:
+    """Proposition 6.8: gradients and Hessians by automatic differentiation, random pairs."""
+    tight = {"A": 0.0, "J": 0.0, "rho": 0.0}
+    for seed in range(60):
+        g, scale = seeded(seed), 0.2 * 2 ** (seed % 5)
+        W = scale * torch.randn(4, 3, generator=g, dtype=F64)
+        x, u = torch.randn(2, 2, generator=g, dtype=F64)
+        u = x + (0.01 if seed % 2 else 1.0) * u
+
+        def loss(W: torch.Tensor, x: torch.Tensor, y: int) -> torch.Tensor:
+            score = W @ torch.cat([x, torch.ones(1, dtype=F64)])
+            return -score.log_softmax(0)[y]
+
+        def grad(x: torch.Tensor, y: int, W: torch.Tensor = W) -> torch.Tensor:
+            return torch.func.grad(loss)(W, x, y)
+
+        def hess(x: torch.Tensor, y: int, W: torch.Tensor = W) -> torch.Tensor:
+            return torch.autograd.functional.hessian(lambda V: loss(V, x, y), W).reshape(12, 12)
+
+        R = float(max(x.square().sum(), u.square().sum()) + 1) ** 0.5
+        omega = float(torch.linalg.matrix_norm(W[:, :2], 2))
+        A, J, rho = softmax_lipschitz(R, omega)
+        gap = float((x - u).norm())
+        assert float(grad(x, 0).norm()) <= math.sqrt(2) * R
+        assert float(torch.linalg.matrix_norm(hess(x, 0), 2)) <= 0.5 * R**2
+        assert torch.allclose(hess(x, 0), hess(x, 1), rtol=0, atol=1e-12), "no label in it"
+        found = {
+            "A": float((grad(x, 0) - grad(u, 0)).norm()) / gap / A,
+            "J": float((grad(x, 0) - grad(x, 1)).norm()) / J,
+            "rho": float(torch.linalg.matrix_norm(hess(x, 0) - hess(u, 0), 2)) / gap / rho,
+        }
+        assert max(found.values()) <= 1 + 1e-9, found
+        tight = {name: max(tight[name], found[name]) for name in tight}
+    assert tight["A"] > 0.5, tight
+    assert tight["J"] > 0.99, tight
+    assert tight["rho"] > 0.2, tight
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bounds_on_softmax_clients(seed: int) -> None:
+    """Theorem 6.6 with Proposition 6.8: random labelled clients through the library."""
+    clients = ragged_clients([7, 5, 9], d=3, seed=seed)
+    model = logistic(3, 3, seed=seed).double()
+    loss, w = loss_of(model), parameters_of(model)
+    rows = torch.cat([clients.data(i)[0] for i in range(3)])
+    R = float((rows.square().sum(1) + 1).max()) ** 0.5
+    A, J, rho = softmax_lipschitz(R, float(torch.linalg.matrix_norm(w["1.weight"], 2)))
+    pairs = wasserstein_to_pool(clients, on="xy", label_cost=J / A)
+    gamma_G, gamma_H = (
+        measure(loss, w, clients) for measure in (gradient_dissimilarity, hessian_dissimilarity)
+    )
+    bound = dissimilarity_from_wasserstein(pairs, joint_lipschitz(A, J, J / A), clients.p)
+    assert 0.02 * bound < gamma_G <= bound
+    inputs = dissimilarity_from_wasserstein(wasserstein_to_pool(clients), rho, clients.p)
+    assert 0.005 * inputs < gamma_H <= inputs
+
+
+# ----- comparison, the meta-loss, and one point -------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_which_bound_is_tighter(seed: int) -> None:
+    """Proposition 6.9: W_1 between gap and diameter times TV; the cut cost beats both."""
+    x = 3 * torch.randn(8, 2, generator=seeded(seed), dtype=F64)
+    laws, p = random_laws(4, 8, seed), weights(4, seed)
+    cost = torch.cdist(x, x)
+    w1, tv = transport(cost, laws, p), total_variation(laws, p @ laws)
+    assert bool((w1 <= float(cost.max()) * tv + 1e-9).all())
+    assert bool((w1 >= float(cost[cost > 0].min()) * tv - 1e-9).all())
+    angle = x @ torch.tensor([1.0, 0.5], dtype=F64)
+    g = torch.stack([angle.cos(), angle.sin()], dim=1)  # B = 1, Lipschitz with |(1, 0.5)|
+    L_Z = 1.25**0.5
+    cut = transport((L_Z * cost).clamp(max=2.0), laws, p)
+    best = dissimilarity_from_wasserstein(cut, 1.0, p)
+    assert spread(g, laws, p) <= best * (1 + 1e-9)
+    assert best <= dissimilarity_from_tv(tv, 1.0, p) * (1 + 1e-9)
+    assert best <= dissimilarity_from_wasserstein(w1, L_Z, p) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_meta_losses_are_similar(seed: int) -> None:
+    """Corollary 6.10: random softmax clients that differ in labels only, α up to 1/L."""
+    from fedlearn_lib import maml_gradient
+
+    g = seeded(seed)
+    x, y = torch.randn(6, 3, generator=g, dtype=F64), torch.arange(6) % 3
+    counts = torch.randint(0, 6, (4, 3), generator=g)
+    counts[:, 0] += 1
+    parts = [
+        torch.cat([torch.tensor([c, c + 3]).repeat(int(k)) for c, k in enumerate(row)])
+        for row in counts
+    ]
+    clients = Clients.of(x, y, parts, p=[0.25] * 4)
+    pi = label_distribution(clients, 3)
+    tv = total_variation(pi, clients.p @ pi)
+    R = float((x.square().sum(1) + 1).max()) ** 0.5
+    L, B = R**2 / 2, math.sqrt(2) * R
+    model = logistic(3, 3, seed=seed).double()
+    loss, w = loss_of(model), parameters_of(model)
+    for alpha in (0.1 / L, 1 / L):
+        oracle = maml_gradient(loss, alpha)
+        rows = [oracle(w, (clients.data(i),) * 3) for i in range(4)]
+        F = torch.stack([torch.cat([v.flatten() for v in row.values()]) for row in rows])
+        gamma_F2 = float((F - F.mean(0)).square().sum(1).mean())
+        bound = 8 * B**2 * (alpha**2 * L**2 + 16) * float(tv.square().mean())
+        assert 1e-4 * bound < gamma_F2 <= bound
+
+
+def test_one_point_is_not_enough() -> None:
+    """Proposition 6.11: gradients that agree at 0, and meta-gradients that do not."""
+    from fedlearn_lib import maml_gradient, quadratic_clients, quadratic_loss
+
+    clients = quadratic_clients(
+        torch.tensor([[[1.0]], [[3.0]]], dtype=F64), torch.tensor([[6.0], [2.0]], dtype=F64)
+    )
+    w = {"w": torch.zeros(1, dtype=F64)}
+    assert gradient_dissimilarity(quadratic_loss, w, clients) == 0
+    oracle = maml_gradient(quadratic_loss, 1 / 20)
+    slopes = [float(oracle(w, (clients.data(i),) * 3)["w"][0]) for i in range(2)]
+    assert slopes == pytest.approx([-5.415, -4.335], abs=1e-12)
+    gamma_F2 = ((slopes[0] - slopes[1]) / 2) ** 2
+    gamma_H, B = hessian_dissimilarity(quadratic_loss, w, clients), 6.0
+    assert gamma_H == pytest.approx(1)
+    for constant in (2, 3):  # ours, and the larger one of the paper as recalled
+        assert gamma_F2 > constant * (B * gamma_H / 20) ** 2
+    near = {"w": torch.full((1,), 0.3, dtype=F64)}  # where both adapt to
+    gamma_G = gradient_dissimilarity(quadratic_loss, near, clients)
+    assert gamma_F2 <= 2 * (B * gamma_H / 20) ** 2 + 32 * gamma_G**2
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: dissimilarity_from_tv(torch.tensor([1.5]), 1.0), "½ missing"),
+        (lambda: dissimilarity_from_tv(torch.tensor([0.5]), -1.0), "bound"),
+        (lambda: dissimilarity_from_wasserstein(torch.tensor([-0.5]), 1.0), "non-negative"),
+        (lambda: dissimilarity_from_wasserstein(torch.ones(2), 1.0, torch.ones(3) / 3), "shapes"),
+        (lambda: joint_lipschitz(1.0, 1.0, 0.0), "label_cost"),
+        (lambda: softmax_lipschitz(-1.0, 1.0), "radius"),
+        (lambda: wasserstein(ragged_clients([2, 2]), on="xy", label_cost=0.0), "label_cost"),
+        (lambda: wasserstein_to_pool(ragged_clients([2, 2]), on="yx"), "'yx'"),
+    ],
+)
+def test_bad_arguments_name_the_remedy(call, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_the_gradient_of_a_mixture_is_the_mixture_of_gradients() -> None:
+    """The fact under every bound here: f = Σ p_i f_i is the expected loss of the pool."""
+    clients = ragged_clients([4, 6], d=3, seed=1)
+    model = logistic(3, 3).double()
+    loss, w = loss_of(model), parameters_of(model)
+    rows = [clients.data(i) for i in range(2)]
+    pooled = (torch.cat([x for x, _ in rows]), torch.cat([y for _, y in rows]))
+    slopes = [gradient(loss)(w, (row,))["1.weight"] for row in rows]
+    mean = sum(p * slope for p, slope in zip(clients.p, slopes, strict=True))
+    torch.testing.assert_close(mean, gradient(loss)(w, (pooled,))["1.weight"], rtol=0, atol=1e-12)
