@@ -163,6 +163,18 @@ def test_wasserstein_bounds_both_dissimilarities() -> None:
     assert spread(2 * line, laws, p) == pytest.approx(dissimilarity_from_wasserstein(w1, 2.0, p))
 
 
+def test_the_average_over_clients_is_quadratic() -> None:
+    """Theorem 6.6: one client far from two others; a mean of the distances would be too small."""
+    line = torch.tensor([[0.0], [6.0]], dtype=F64)
+    laws = torch.tensor([[1.0, 0], [1.0, 0], [0, 1.0]], dtype=F64)
+    p = torch.tensor([0.5, 0.25, 0.25], dtype=F64)
+    w1 = transport(torch.cdist(line, line), laws, p)
+    assert w1.tolist() == pytest.approx([1.5, 1.5, 4.5])
+    found = spread(line, laws, p)
+    assert found > 1.1 * float(p @ w1)
+    assert found == pytest.approx(dissimilarity_from_wasserstein(w1, 1.0, p))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_distance_for_pairs(seed: int) -> None:
     """Proposition 6.7: a metric, its Lipschitz constant, and the best label cost is J/A."""
