@@ -147,7 +147,7 @@ function panel(view, kind, now, side) {
   const [ox, oy] = place(best.fo);
   inside.append(node("svg:path", { class: "fl-cross", d: `M${fx - 5},${fy - 5}l10,10m0,-10l-10,10` }), node("svg:circle", { class: "fl-star", cx: sx, cy: sy, r: 5.5 }));
   if (Math.max(Math.abs(ox - side / 2), Math.abs(oy - side / 2)) < side / 2) inside.append(node("svg:circle", { class: "fl-ring", cx: ox, cy: oy, r: 7 }));
-  const shown = kind === "f" ? ["plain"] : ["fo", "hf", "exact"];
+  const shown = kind === "f" ? ["plain"] : ["fo", "exact", "hf"];
   for (const name of shown) {
     const d = found[name];
     const line = arrow([px, py], [px - reach * d[0], py + reach * d[1]], LOOKS[name].color, name === "hf" ? "fl-dash" : "");

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fedlearn_lib.widgets.landscape import MetaLandscape
 
-SHOWN = {"f": ("plain",), "F": ("fo", "hf", "exact")}
+SHOWN = {"f": ("plain",), "F": ("fo", "exact", "hf")}
 WORDS = {"plain": "−∇f", "exact": "exact", "fo": "FO", "hf": "HF"}
 
 OFFSETS = {"plain": (3, 3), "exact": (4, -6), "fo": (4, 3), "hf": (4, -17)}  # points, from the tip
