@@ -17,7 +17,7 @@ from fedlearn_lib.data import (
     quadratic_loss,
     split_parts,
 )
-from fedlearn_lib.federated import Algorithm, State, fedavg, map_clients, perfedavg
+from fedlearn_lib.federated import Algorithm, OwnState, State, fedavg, map_clients, perfedavg
 from fedlearn_lib.heterogeneity import (
     gradient_dissimilarity,
     hessian_dissimilarity,
@@ -39,6 +39,7 @@ __all__ = [
     "Dataset",
     "GaussianPopulation",
     "History",
+    "OwnState",
     "State",
     "accuracy_of",
     "adapt",

@@ -3,18 +3,20 @@ r"""A federated algorithm: what a client does, what the server does, how to run 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from fedlearn_lib._checks import check_how, check_integers
 from fedlearn_lib.data.clients import Batch
 from fedlearn_lib.oracles import Loss, Oracle, maml_gradient
 from fedlearn_lib.trees import Params, axpy
 
-Client = Callable[[Params, Batch], Params]
+Client = Callable[..., Any]  # (w, batches_i) -> message, or (w, own_i, batches_i) -> message, own_i
 CACHE = 2**24  # bytes; more stacked parameters than this no longer stay near the processor
 
 
@@ -25,8 +27,29 @@ class State(NamedTuple):
     round: int = 0
 
 
+class OwnState(NamedTuple):
+    """What a simulation sees and no server does: the server's state and every client's own.
+
+    ``own`` has leaves [m …], one row for each client, whether it was ever sampled or not.
+    """
+
+    server: Any
+    own: Params
+
+    @property
+    def w(self) -> Params:
+        """The shared model."""
+        shared: Params = self.server.w
+        return shared
+
+    @property
+    def round(self) -> int:
+        """The number of finished rounds."""
+        return int(self.server.round)
+
+
 class Algorithm(NamedTuple):
-    """Three pure functions and a number; :func:`fedlearn_lib.run` is the loop around them.
+    """A few pure functions and a number; :func:`fedlearn_lib.run` is the loop around them.
 
     Attributes
     ----------
@@ -34,12 +57,18 @@ class Algorithm(NamedTuple):
     client : ``(w, batches_i) -> message``; leaves of ``batches_i`` are [τ k b …].
     server : ``(state, mean message) -> state``.
     draws : k, independent batches that the client needs at each local step.
+    own : ``w0 -> own``, what a client keeps for itself before its first round. With it the client
+        is ``(w, own_i, batches_i) -> (message, own_i)``; ``None``: clients keep nothing.
+    send : ``state -> w``, what each client of the cohort receives: ``state.w``, unless the method
+        sends something beside the model (SCAFFOLD) or nothing (local training).
     """
 
     init: Callable[[Params], Any]
     client: Client
     server: Callable[[Any, Params], Any]
     draws: int = 1
+    own: Callable[[Params], Params] | None = None
+    send: Callable[[Any], Params] = attrgetter("w")
 
 
 def fedavg(oracle: Oracle, *, lr: float, server_lr: float = 1.0) -> Algorithm:
@@ -112,8 +141,14 @@ def perfedavg(
 
 
 def map_clients(
-    client: Client, w: Params, batches: Batch, *, how: str = "vmap", chunk: int | None = None
-) -> Params:
+    client: Client,
+    w: Params,
+    batches: Batch,
+    *,
+    own: Params | None = None,
+    how: str = "vmap",
+    chunk: int | None = None,
+) -> Any:
     r"""Run ``client(w, batches_i)`` for every $i$ and stack the messages: leaves [m …].
 
     Parameters
@@ -121,6 +156,8 @@ def map_clients(
     client : a pure function: no random numbers, no ``.item()``, no ``if tensor``.
     w : the shared model, the same for all.
     batches : leaves [m τ k b …].
+    own : leaves [m …], what each client keeps. With it ``client(w, own_i, batches_i)`` returns
+        ``(message, own_i)``, and the result is the pair of both, stacked.
     how : ``"vmap"`` turns m small matrix products into one batched product and is the choice
         for linear models and MLPs. ``"loop"`` runs clients one after the other and is the choice
         for convolutional networks, where batching over clients gains nothing on a CPU, and for
@@ -140,18 +177,37 @@ def map_clients(
             "take them from Clients.draw with at least one client"
         )
     check_integers(chunk=chunk)
+    each: tuple[Any, ...] = (batches,) if own is None else (own, batches)
     if how == "vmap":
-        size = _chunk_of(w, m) if chunk is None else chunk
-        every = torch.func.vmap(client, in_dims=(None, 0), chunk_size=size)
-        messages: Params = every(w, batches)
-        return messages
-    sent = [client(w, (batches[0][i], batches[1][i])) for i in range(m)]
-    return {name: torch.stack([message[name] for message in sent]) for name in sent[0]}
+        size = _chunk_of(w, m, own) if chunk is None else chunk
+        return torch.func.vmap(client, in_dims=(None, *(0 for _ in each)), chunk_size=size)(
+            w, *each
+        )
+    return _stack([client(w, *_row(each, i)) for i in range(m)])
 
 
-def _chunk_of(w: Params, m: int) -> int:
+def _row(tree: Any, i: int) -> Any:
+    """Take row i of every leaf of tensors in tuples and dictionaries."""
+    if isinstance(tree, Tensor):
+        return tree[i]
+    if isinstance(tree, tuple):
+        return tuple(_row(leaf, i) for leaf in tree)
+    return {name: _row(leaf, i) for name, leaf in tree.items()}
+
+
+def _stack(rows: Sequence[Any]) -> Any:
+    """Stack what ``_row`` takes apart."""
+    if isinstance(rows[0], Tensor):
+        return torch.stack(list(rows))
+    if isinstance(rows[0], tuple):
+        return tuple(_stack(column) for column in zip(*rows, strict=True))
+    return {name: _stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _chunk_of(w: Params, m: int, own: Params | None = None) -> int:
     """Cut m clients into equal chunks, as few as keep the stacked parameters within the cache."""
     size = sum(value.numel() * value.element_size() for value in w.values())
+    size += sum(value[0].numel() * value.element_size() for value in (own or {}).values())
     most = max(1, CACHE // max(size, 1))
     return math.ceil(m / math.ceil(m / most))
 

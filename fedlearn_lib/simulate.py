@@ -16,7 +16,7 @@ from fedlearn_lib._checks import (
     check_model,
 )
 from fedlearn_lib.data.clients import Batch, Clients
-from fedlearn_lib.federated import Algorithm, map_clients
+from fedlearn_lib.federated import Algorithm, OwnState, map_clients
 from fedlearn_lib.trees import Params, weighted_mean
 
 Metric = Callable[[Params, Batch], Tensor]
@@ -80,7 +80,9 @@ def run(
 
     Returns
     -------
-    (state, history). Memory grows with the cohort, not with the population.
+    (state, history). Memory grows with the cohort, not with the population, unless clients keep
+    something (``algorithm.own``): then ``state.own`` holds it for all m of them, and clients
+    outside the cohort keep theirs unchanged.
 
     >>> from fedlearn_lib import fedavg, gradient, quadratic_clients, quadratic_loss
     >>> clients = quadratic_clients(torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]))
@@ -103,17 +105,32 @@ def run(
         how=how,
     )
     state, history = algorithm.init(w0), History([], {})
-    _check_fit(algorithm, state.w, clients, batch)
+    _check_fit(algorithm, w0, clients, batch)
+    if algorithm.own is not None:
+        first = algorithm.own(w0).items()
+        state = OwnState(state, {k: v.expand(clients.m, *v.shape).clone() for k, v in first})
     _record(history, state, probe)
     for _ in range(rounds):
         ids = sample_cohort(clients.m, cohort, generator=generator)
         batches = clients.draw(
             ids, steps=steps, draws=algorithm.draws, batch=batch, generator=generator
         )
-        messages = map_clients(algorithm.client, state.w, batches, how=how)
-        state = algorithm.server(state, weighted_mean(messages, clients.weights(ids)))
+        state = _round(algorithm, state, ids, batches, clients.weights(ids), how)
         _record(history, state, probe)
     return state, history
+
+
+def _round(
+    algorithm: Algorithm, state: Any, ids: Tensor, batches: Batch, share: Tensor, how: str
+) -> Any:
+    """Send, let the cohort work, average what comes back; put back what clients keep."""
+    if not isinstance(state, OwnState):
+        messages = map_clients(algorithm.client, algorithm.send(state), batches, how=how)
+        return algorithm.server(state, weighted_mean(messages, share))
+    sent, own = algorithm.send(state.server), {k: v[ids] for k, v in state.own.items()}
+    messages, own = map_clients(algorithm.client, sent, batches, own=own, how=how)
+    kept = {k: v.index_copy(0, ids, own[k]) for k, v in state.own.items()}
+    return OwnState(algorithm.server(state.server, weighted_mean(messages, share)), kept)
 
 
 def sample_cohort(m: int, cohort: int, *, generator: torch.Generator) -> Tensor:
@@ -145,6 +162,7 @@ def evaluate(
     train: Clients,
     test: Clients,
     *,
+    own: bool = False,
     adapt: Callable[[Params, Batch], Params] | None = None,
     batch: int | None = None,
     generator: torch.Generator | None = None,
@@ -156,8 +174,10 @@ def evaluate(
     ----------
     metric : ``(w, (x, y)) -> [b]``, one score a sample, such as ``accuracy_of(model)``. With
         ``how="vmap"`` it is called once for all clients (up to ``AT_ONCE``), not once for each.
-    w : the shared model; not changed.
+    w : the shared model; with ``own=True`` one model a client, leaves [m …]. Not changed.
     train, test : the same clients' two sides; adaptation sees ``train`` only, scores ``test`` only.
+    own : whether each client has a model of its own, as from
+        :func:`fedlearn_lib.personal_models`.
     adapt : ``(w, batch_i) -> w_i``; without it there is no ``"after"``.
     batch : samples of ``train`` that adaptation sees; ``None`` takes all of them.
     generator : draws these samples; needed with ``batch``.
@@ -172,16 +192,20 @@ def evaluate(
     >>> evaluate(lambda w, batch: batch[0] * w["a"], {"a": torch.tensor(2.0)}, clients, clients)
     {'before': tensor([2., 6.])}
     """
-    _check_evaluate(w, train, test, batch=batch, generator=generator, how=how)
+    _check_evaluate(w, train, test, own=own, batch=batch, generator=generator, how=how)
+    scores = {"before": _score(metric, w, test, own=own, how=how)}
     if adapt is None:
-        return {"before": _score(metric, w, test, own=False, how=how)}
+        return scores
     draw = generator or torch.Generator()  # batch=None draws nothing
     x, y = train.draw(torch.arange(train.m), steps=1, batch=batch, generator=draw)
-    adapted = map_clients(adapt, w, (x[:, 0, 0], y[:, 0, 0]), how=how)
-    return {
-        "before": _score(metric, w, test, own=False, how=how),
-        "after": _score(metric, adapted, test, own=True, how=how),
-    }
+    seen = (x[:, 0, 0], y[:, 0, 0])
+    if own:
+        adapted = map_clients(lambda _, v, batch: ({}, adapt(v, batch)), {}, seen, own=w, how=how)[
+            1
+        ]
+    else:
+        adapted = map_clients(adapt, w, seen, how=how)
+    return scores | {"after": _score(metric, adapted, test, own=True, how=how)}
 
 
 def _score(metric: Metric, models: Params, test: Clients, *, own: bool, how: str) -> Tensor:
@@ -245,12 +269,14 @@ def _check_run(
     )
 
 
-def _check_fit(algorithm: Algorithm, w: Params, clients: Population, batch: int | None) -> None:
+def _check_fit(algorithm: Algorithm, w0: Params, clients: Population, batch: int | None) -> None:
     """Take one local step at one client, so that a misfit shows before the run begins."""
+    sent = algorithm.send(algorithm.init(w0))
+    own = () if algorithm.own is None else (algorithm.own(w0),)
     one, generator = torch.tensor([0]), torch.Generator()
     x, y = clients.draw(one, steps=1, draws=algorithm.draws, batch=batch, generator=generator)
     try:
-        algorithm.client(w, (x[0], y[0]))
+        algorithm.client(sent, *own, (x[0], y[0]))
     except (RuntimeError, IndexError) as error:
         raise ValueError(
             f"w0 and the loss do not fit the clients' data, samples of shape {tuple(x.shape[4:])} "
@@ -264,6 +290,7 @@ def _check_evaluate(
     train: Clients,
     test: Clients,
     *,
+    own: bool,
     batch: int | None,
     generator: torch.Generator | None,
     how: str,
@@ -275,5 +302,10 @@ def _check_evaluate(
         )
     check_how(how)
     check_model("w", w, finite=False)  # a diverged model has a score too
+    if own and any(value.shape[:1] != (train.m,) for value in w.values()):
+        raise ValueError(
+            f"with own=True every leaf of w must have one row for each of the {train.m} clients, "
+            f"got { ({k: tuple(v.shape) for k, v in w.items()}) }; pass personal_models(state)"
+        )
     if batch is not None or generator is not None:
         check_generator(generator)
