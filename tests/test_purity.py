@@ -16,6 +16,14 @@ BATCH = CLIENTS.data(0)
 BATCHES = CLIENTS.draw(torch.arange(3), steps=2, batch=4, generator=seeded())
 ALGORITHM = fl.fedavg(fl.gradient(LOSS), lr=0.1)
 MESSAGES = fl.map_clients(ALGORITHM.client, W, BATCHES)
+KEEPING = {
+    "local": fl.local_only(fl.gradient(LOSS), lr=0.1),
+    "scaffold": fl.scaffold(fl.gradient(LOSS), lr=0.1),
+    "pfedme": fl.pfedme(fl.gradient(LOSS), lr=0.1, lam=1.0, inner_lr=0.1, inner=2),
+    "ditto": fl.ditto(fl.gradient(LOSS), lr=0.1, lam=1.0),
+    "fedrep": fl.fedrep(fl.gradient(LOSS), head={"3.weight", "3.bias"}, lr=0.1),
+}
+OWN = {k: v + torch.arange(3.0).double().view(3, *(1 for _ in v.shape)) for k, v in W.items()}
 QUADRATICS, V = quadratics(4, 3), {"w": torch.ones(3, dtype=torch.float64)}
 SOURCE = fl.GaussianPopulation(m=100, d=3)
 PARTS = [torch.arange(6), torch.arange(6, 16)]
@@ -60,12 +68,25 @@ CALLS = {
         fl.fedavg(fl.gradient(fl.quadratic_loss), lr=0.1), V, QUADRATICS,
         rounds=2, steps=2, batch=None, generator=g, how="loop",
     ),
+    **{
+        name: lambda g, method=method: fl.run(
+            method, W, CLIENTS, rounds=2, cohort=2, steps=2, batch=3, generator=g
+        )
+        for name, method in KEEPING.items()
+    },
+    "own": lambda g: fl.map_clients(KEEPING["ditto"].client, W, BATCHES, own=OWN),
+    "personal_models": lambda g: fl.personal_models(fl.OwnState(fl.State(W), OWN)),
+    "descend": lambda g: fl.descend(fl.near(fl.gradient(LOSS), W, 0.5), W, BATCH, lr=0.1, steps=2),
+    "evaluate own": lambda g: fl.evaluate(
+        fl.accuracy_of(MODEL), OWN, CLIENTS, CLIENTS, own=True, batch=2, generator=g,
+        adapt=lambda w, batch: fl.adapt(LOSS, w, batch, 0.1),
+    ),
     "evaluate": lambda g: fl.evaluate(
         fl.accuracy_of(MODEL), W, CLIENTS, CLIENTS, batch=2, generator=g,
         adapt=lambda w, batch: fl.axpy(-0.1, fl.gradient(LOSS)(w, (batch,)), w),
     ),
 }  # fmt: skip
-INPUTS = [W, LABELS, CLIENTS, BATCH, BATCHES, MESSAGES, QUADRATICS, V, PARTS,
+INPUTS = [W, LABELS, CLIENTS, BATCH, BATCHES, MESSAGES, QUADRATICS, V, PARTS, OWN,
           dict(MODEL.named_parameters())]  # fmt: skip
 
 
