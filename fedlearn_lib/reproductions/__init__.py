@@ -11,6 +11,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 NAMES = (
+    "compared",
     "distance_gain",
     "two_groups_cifar10",
     "two_groups_cifar10_small_step",

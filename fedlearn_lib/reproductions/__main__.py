@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
-from fedlearn_lib.reproductions import NAMES, distance_gain, two_groups, writers
+from fedlearn_lib.reproductions import NAMES, compared, distance_gain, two_groups, writers
 
 RUNS: dict[str, Callable[..., None]] = {
+    "compared": compared.main,
     "distance_gain": distance_gain.main,
     **{name: partial(two_groups.main, name) for name in two_groups.PLANS},
     "writers": writers.main,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from fedlearn_lib import __version__
 from fedlearn_lib.reproductions import RESULTS as RESULTS
+
+INNERMOST = r"[\[{]\n[^\[\]{}]*\n\s*[\]}]"  # a list or object of plain values goes on one line
 
 
 def run_cells(
@@ -42,10 +46,10 @@ def run_cells(
     stray = [cell["setting"] for cell in done if cell["setting"] not in list(cells)]
     if stray:
         raise ValueError(f"{part.name} holds cells of another run, such as {stray[0]}; delete it")
-    for number, cell in enumerate(cells, start=1):
-        if any(old["setting"] == cell for old in done):
-            continue
-        print(f"[{number}/{len(cells)}] {dict(cell)}", flush=True)
+    todo = [cell for cell in cells if all(old["setting"] != cell for old in done)]
+    bar = tqdm(todo, desc=name, initial=len(done), total=len(cells), unit="cell")
+    for cell in bar:
+        bar.set_postfix_str(", ".join(str(value) for value in cell.values()))
         start = time.perf_counter()
         result = dict(compute(**cell))
         seconds = round(time.perf_counter() - start, 1)
@@ -74,7 +78,9 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 def write(path: Path, content: Any) -> None:
     """Write JSON so that the file is whole or absent, never half."""
     scratch = path.with_name(path.name + ".new")
-    scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    flat = re.sub(INNERMOST, lambda match: re.sub(r"\n\s*", " ", match.group()), text)
+    scratch.write_text(flat + "\n", encoding="utf-8")
     scratch.replace(path)
 
 

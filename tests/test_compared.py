@@ -1,0 +1,186 @@
+"""The protocol of the comparison: nothing is seen twice, and everybody gets the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from toy_clients import ragged_clients, seeded
+
+from fedlearn_lib import fedavg, gradient, loss_of, mlp, parameters_of, perfedavg, run
+from fedlearn_lib.reproductions.compared import SEEDS, SPLITS, make_world, summarize
+from fedlearn_lib.reproductions.protocol import (
+    ALPHAS,
+    METHODS,
+    World,
+    cost,
+    curve,
+    head_of,
+    measure,
+    paired,
+    train,
+    worst,
+)
+from fedlearn_lib.reproductions.record import run_cells, write
+
+
+def tiny(seed: int = 0) -> World:
+    sides = [ragged_clients(sizes, seed=s) for s, sizes in enumerate([[9, 7, 8, 9], [4, 5, 4, 6]])]
+    few = [ragged_clients([6, 5], seed=s) for s in (2, 3)]
+    new = [ragged_clients([6, 5, 7], seed=s) for s in (4, 5)]
+    model = mlp(4, 5, 3, activation="tanh", seed=seed).double()
+    return World(tuple(sides), tuple(few), tuple(new), None, model, 4, 2, 2, 3, seed)  # type: ignore[arg-type]
+
+
+def test_every_method_sees_the_same_cohorts_and_batches() -> None:
+    world, loss = tiny(), loss_of(tiny().model)
+    seen: dict[str, list[Any]] = {}
+    for name, algorithm in {
+        "one": fedavg(gradient(loss), lr=0.1), "three": perfedavg(loss, alpha=0.1, beta=0.1)
+    }.items():  # fmt: skip
+
+        def client(w, batches, own=algorithm, name=name):
+            seen.setdefault(name, []).append((batches[0][:, 0].clone(), batches[0].shape[1]))
+            return own.client(w, batches)
+
+        run(
+            paired(algorithm._replace(client=client)), parameters_of(world.model), world.known[0],
+            rounds=3, cohort=2, steps=2, batch=3, generator=seeded(), how="loop",
+        )  # fmt: skip
+    assert [k for _, k in seen["one"]] == [1] * 7  # one rehearsal, then 3 rounds of 2 clients
+    assert [k for _, k in seen["three"]] == [3] * 7
+    for (a, _), (b, _) in zip(seen["one"][1:], seen["three"][1:], strict=True):
+        assert torch.equal(a, b)
+
+
+def test_everybody_has_the_same_number_of_settings() -> None:
+    assert {len(method.grid) for method in METHODS.values()} == {4}
+    assert len({str(sorted(s.items())) for s in METHODS["Ditto"].grid}) == 4
+
+
+@pytest.mark.parametrize("split", ["two groups", "dirichlet 0.3", "hospitals"])
+def test_no_sample_has_two_roles(split: str) -> None:
+    world = make_world(split, 1)
+    rows = []
+    for sides in (world.known, world.tune, world.new):
+        for side in sides or ():
+            rows += [side.data(i)[0] for i in range(side.m)]
+    if world.spare is not None:
+        assert world.spare[0] is world.known[0]
+        rows += [world.spare[1].data(i)[0] for i in range(world.spare[1].m)]
+    pool = torch.cat(rows)
+    if split == "hospitals":  # patients may be equal; there are 920, each in one fold
+        assert len(pool) == 920
+    else:
+        assert len(pool.unique(dim=0)) == len(pool) >= 3000
+
+
+def test_the_folds_of_the_hospitals_test_every_patient_once() -> None:
+    assert sum(int(make_world("hospitals", fold).known[1].n.sum()) for fold in SEEDS) == 920
+
+
+def test_seeds_are_different_experiments() -> None:
+    first, second = make_world("two groups", 0), make_world("two groups", 1)
+    assert not torch.equal(first.known[0].x[0], second.known[0].x[0])
+    for sides in (first.known, first.tune, first.new):
+        assert sides is not None
+        assert torch.allclose(sides[0].p, torch.full_like(sides[0].p, 1 / sides[0].m))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_curve_begins_where_training_ended(name: str) -> None:
+    world, method = tiny(), METHODS[name]
+    state = train(method, method.grid[0], world)
+    scores = curve(method, method.grid[0], world, state, world.known, 0.3)
+    assert scores.shape == (11, 4)
+    model = (
+        {k: v[0] for k, v in state.own.items()} if name in ("local", "Ditto", "pFedMe") else None
+    )
+    if model is not None:
+        outputs = torch.func.functional_call(world.model, model, (world.known[1].data(0)[0],))
+        expected = (outputs.argmax(-1) == world.known[1].data(0)[1]).double().mean()
+        assert float(scores[0, 0]) == pytest.approx(float(expected))
+
+
+def test_tuning_never_looks_at_what_is_reported(monkeypatch) -> None:
+    """Clients that are new change what is reported and nothing that was chosen."""
+    world = tiny()
+    other = (ragged_clients([6, 5, 7], seed=8), ragged_clients([6, 5, 7], seed=9))
+    reports = [measure("FedAvg", w) for w in (world, world._replace(new=other))]
+    assert reports[0]["chosen"] == reports[1]["chosen"]
+    assert reports[0]["personal"][2:] == reports[1]["personal"][2:]
+    assert reports[0]["personal"][:2] != reports[1]["personal"][:2]
+    i, a, s = reports[0]["chosen"][1:]
+    assert i in range(4)
+    assert a in ALPHAS
+    assert reports[0]["curve"][s] == reports[0]["personal"][0]
+
+
+def test_what_a_round_costs() -> None:
+    world = make_world("two groups", 0)
+    costs = {name: cost(method, world) for name, method in METHODS.items()}
+    size = 4 * sum(p.numel() for p in world.model.parameters())
+    assert costs["FedAvg"] == [size, size, 1]
+    assert costs["local"] == [0, 0, 1]
+    assert costs["SCAFFOLD"] == [2 * size, 2 * size, 1]
+    assert costs["FedRep"] == [size - 4 * 410, size - 4 * 410, 2]
+    assert [costs[n][2] for n in ("FedProx", "Reptile", "pFedMe", "Ditto")] == [1, 1, 3, 2]
+    assert [costs[f"Per-FedAvg {mode}"][2] for mode in ("fo", "hf", "exact")] == [2, 4, 3]
+
+
+def test_the_head_is_the_last_layer() -> None:
+    assert head_of(mlp(4, 5, 3)) == {"3.weight", "3.bias"}
+    assert head_of(mlp(4, 3)) == {"1.bias"}
+
+
+def test_the_worst_tenth() -> None:
+    assert worst(torch.arange(20.0)) == 0.5
+    assert worst(torch.tensor([3.0, 1.0, 2.0])) == 1.0
+
+
+def test_the_table_has_a_row_for_each_split_and_method() -> None:
+    cells = [
+        {"setting": {"split": s, "method": m, "seed": k},
+         "result": {"plain": [0.5, 0, 0, 0], "personal": [0.6 + 0.1 * k, 0.2, 0.7, 0.3]}}
+        for s in SPLITS for m in METHODS for k in SEEDS
+    ]  # fmt: skip
+    table = summarize(cells)
+    assert len(table["rows"]) == len(SPLITS) * len(METHODS)
+    # five numbers 60, 70, …, 100: mean 80, sd √250, t(4) = 2.776
+    assert table["rows"][0] == [
+        "two groups", "local", "50.0 ± 0.0", "80.0 ± 19.6", "20.0 ± 0.0", "70.0 ± 0.0"
+    ]  # fmt: skip
+
+
+def test_a_stopped_run_goes_on_where_it_was(tmp_path) -> None:
+    calls: list[int] = []
+
+    def compute(seed: int) -> dict[str, float]:
+        calls.append(seed)
+        if seed == 2 and len(calls) == 3:
+            raise KeyboardInterrupt
+        return {"value": seed / 2}
+
+    def go() -> Any:
+        return run_cells(
+            "toy", [{"seed": k} for k in range(4)], compute, folder=tmp_path, title="toy",
+            table=lambda cells: {"columns": ["value"], "rows": [[c["result"]] for c in cells]},
+        )  # fmt: skip
+
+    with pytest.raises(KeyboardInterrupt):
+        go()
+    result = json.loads(go().read_text())
+    assert calls == [0, 1, 2, 2, 3]
+    assert [cell["result"]["value"] for cell in result["cells"]] == [0, 0.5, 1, 1.5]
+    assert result["seeds"] == [0, 1, 2, 3]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_lists_of_numbers_take_one_line_and_nothing_is_lost(tmp_path) -> None:
+    content = {"a [1,\n 2]": [1, 2.5, "x [ y"], "b": {"c": [], "d": {"e": 1, "f": None}}}
+    write(tmp_path / "one.json", content)
+    text = (tmp_path / "one.json").read_text()
+    assert json.loads(text) == content
+    assert '{ "e": 1, "f": null }' in text
