@@ -226,7 +226,7 @@ def test_without_a_pull_fedprox_is_fedavg() -> None:
 
 @pytest.mark.parametrize(("steps", "mu"), [(1, 0.7), (4, 0.7), (4, 3.0)])
 def test_where_fedprox_ends(steps: int, mu: float) -> None:
-    """Proposition 7.4: pulls (A+μI)⁻¹A (I − (I−η(A+μI))^τ), and the prox's own for many steps."""
+    """Proposition 7.5: pulls (A+μI)⁻¹A (I − (I−η(A+μI))^τ), and the prox's own for many steps."""
     A, w, p = random_quadratics(4, 3, seed=11)
     B = A + mu * torch.eye(3, dtype=torch.float64)
     pulls = torch.linalg.solve(B, A) @ (torch.eye(3, dtype=torch.float64) - power(B, 0.2, steps))
@@ -236,7 +236,7 @@ def test_where_fedprox_ends(steps: int, mu: float) -> None:
 
 @pytest.mark.parametrize("lam", [0.3, 2.0])
 def test_exact_fedprox_and_pfedme_meet(lam: float) -> None:
-    """Proposition 7.4: both end at the minimizer of Σ p_i env_i, pFedMe with the prox as own."""
+    """Proposition 7.5: both end at the minimizer of Σ p_i env_i, pFedMe with the prox as own."""
     A, w, p = random_quadratics(4, 3, seed=12)
     B = A + lam * torch.eye(3, dtype=torch.float64)
     star = weighted(lam * torch.linalg.solve(B, A), w, p)
@@ -255,7 +255,7 @@ def test_exact_fedprox_and_pfedme_meet(lam: float) -> None:
 
 
 def test_limits_of_the_common_fixed_point() -> None:
-    """Proposition 7.4: λ → ∞ gives the minimizer of f, λ → 0 the mean Σ p_i w_i."""
+    """Proposition 7.5: λ → ∞ gives the minimizer of f, λ → 0 the mean Σ p_i w_i."""
     A, w, p = random_quadratics(4, 3, seed=13)
     star, mean = weighted(A, w, p), p @ w
     assert float((star - mean).norm()) > 0.05
@@ -272,7 +272,7 @@ def test_limits_of_the_common_fixed_point() -> None:
 
 @pytest.mark.parametrize("steps", [2, 10])
 def test_scaffold_does_not_drift(steps: int) -> None:
-    """Proposition 7.5: it stands still at the minimizer of f only, with c_i = ∇f_i(w*)."""
+    """Proposition 7.6: it stands still at the minimizer of f only, with c_i = ∇f_i(w*)."""
     A, w, p = random_quadratics(4, 3, seed=14)
     star, lr = weighted(A, w, p), 0.4 / steps
     end = settle(scaffold(SLOPE, lr=lr), A, w, p, steps=steps, rounds=150)
@@ -284,7 +284,7 @@ def test_scaffold_does_not_drift(steps: int) -> None:
 
 
 def test_the_minimizer_is_scaffolds_fixed_point_without_quadratics() -> None:
-    """Proposition 7.5, second half: losses Σ cos(w_d − c_id) + w_d², uneven weights, one round."""
+    """Proposition 7.6, second half: losses Σ cos(w_d − c_id) + w_d², uneven weights, one round."""
 
     def loss(w, batch):
         return (torch.cos(w["w"] - batch[0]) + w["w"] ** 2).sum(-1).mean()
@@ -333,7 +333,7 @@ def test_scaffold_is_the_papers_recursion() -> None:
 
 @pytest.mark.parametrize("epsilon", [0.25, 1.0])
 def test_reptile_ends_where_fedavg_ends(epsilon: float) -> None:
-    """Proposition 7.6: the fixed point does not depend on ε; the rate is at most 1 − ε(1 − ρ)."""
+    """Proposition 7.7: the fixed point does not depend on ε; the rate is at most 1 − ε(1 − ρ)."""
     A, w, p = random_quadratics(4, 3, seed=15)
     pulls = torch.eye(3, dtype=torch.float64) - power(A, 0.3, 5)
     star, rounds = weighted(pulls, w, p), 40
@@ -351,7 +351,7 @@ def test_reptile_ends_where_fedavg_ends(epsilon: float) -> None:
 
 @pytest.mark.parametrize("lam", [0.1, 1.0, 5.0])
 def test_the_prox_of_a_quadratic(lam: float) -> None:
-    """Lemma 7.1: many anchored steps end at (A_i+λI)⁻¹(A_iw_i+λa), from any start."""
+    """Lemma 7.2: many anchored steps end at (A_i+λI)⁻¹(A_iw_i+λa), from any start."""
     A, w, _ = random_quadratics(3, 4, seed=16)
     anchor = torch.linspace(-1, 2, 4, dtype=torch.float64)
     for i in range(3):
@@ -365,7 +365,7 @@ def test_the_prox_of_a_quadratic(lam: float) -> None:
 
 
 def test_ditto_trains_fedavg_and_a_prox() -> None:
-    """Proposition 7.2: w is FedAvg's, v_i → prox of f_i at w_∞, with its limits in λ."""
+    """Proposition 7.3: w is FedAvg's, v_i → prox of f_i at w_∞, with its limits in λ."""
     A, w, p = random_quadratics(4, 3, seed=17)
     shared = settle(fedavg(SLOPE, lr=0.3), A, w, p, steps=4, rounds=150).w["w"]
     before = torch.full((4,), torch.inf, dtype=torch.float64)
@@ -420,7 +420,7 @@ def test_pfedme_is_the_papers_recursion() -> None:
 
 @pytest.mark.parametrize("alpha", [0.05, 0.4])
 def test_fine_tuning_goes_at_least_as_far_as_the_pull(alpha: float) -> None:
-    """Proposition 7.3: (1−αa)^s ≤ 1/(1+αas), the gap that λ = 1/(αs) leaves, in every direction."""
+    """Proposition 7.4: (1−αa)^s ≤ 1/(1+αas), the gap that λ = 1/(αs) leaves, in every direction."""
     A, w, _ = random_quadratics(3, 4, seed=18)
     anchor = torch.linspace(-1, 2, 4, dtype=torch.float64)
     for steps in (1, 4, 30):
@@ -440,7 +440,7 @@ def test_fine_tuning_goes_at_least_as_far_as_the_pull(alpha: float) -> None:
 
 
 def test_how_much_to_share() -> None:
-    """Proposition 7.7: error of v_i = (x̄_i + λw)/(1+λ) by simulation, smallest at σ²/(nζ²)."""
+    """Proposition 7.1: error of v_i = (x̄_i + λw)/(1+λ) by simulation, smallest at σ²/(nζ²)."""
     g, m, n, sigma, zeta, draws = seeded(19), 4, 3, 1.5, 0.8, 400_000
     theta = 0.3 + zeta * torch.randn(draws, m, generator=g, dtype=torch.float64)
     noise = sigma / n**0.5 * torch.randn(draws, m, generator=g, dtype=torch.float64)

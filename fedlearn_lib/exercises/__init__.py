@@ -13,10 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlearn_lib.exercises import averaging, convergence, distances, heterogeneity, meta, personal
+from fedlearn_lib.exercises import (
+    averaging,
+    compared,
+    convergence,
+    distances,
+    heterogeneity,
+    meta,
+    personal,
+)
 from fedlearn_lib.exercises.exercise import Exercise
 
-TOPICS = (averaging, convergence, distances, heterogeneity, meta, personal)
+TOPICS = (averaging, compared, convergence, distances, heterogeneity, meta, personal)
 EXERCISES: dict[str, Exercise] = {k: v for topic in TOPICS for k, v in topic.EXERCISES.items()}
 
 
