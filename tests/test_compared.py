@@ -104,7 +104,19 @@ def test_the_curve_begins_where_training_ended(name: str) -> None:
         assert float(scores[0, 0]) == pytest.approx(float(expected))
 
 
-def test_tuning_never_looks_at_what_is_reported(monkeypatch) -> None:
+@pytest.mark.parametrize("name", ["Ditto", "FedRep", "SCAFFOLD"])
+def test_new_clients_start_from_the_shared_model(name: str) -> None:
+    world, method = tiny(), METHODS[name]
+    four = (ragged_clients([6, 5, 7, 4], seed=4), ragged_clients([6, 5, 7, 4], seed=5))
+    state = train(method, method.grid[0], world)
+    scores = curve(method, method.grid[0], world, state, four, 0.3)[0]
+    for i in range(4):  # as many as trained, so that a mix-up would have the right shape
+        x, y = four[1].data(i)
+        outputs = torch.func.functional_call(world.model, state.w, (x,))
+        assert float(scores[i]) == pytest.approx(float((outputs.argmax(-1) == y).double().mean()))
+
+
+def test_tuning_never_looks_at_what_is_reported() -> None:
     """Clients that are new change what is reported and nothing that was chosen."""
     world = tiny()
     other = (ragged_clients([6, 5, 7], seed=8), ragged_clients([6, 5, 7], seed=9))

@@ -1,4 +1,4 @@
-"""Personalization compared: eleven methods, four kinds of clients, one protocol.
+"""Personalization compared: eleven methods and a control, four kinds of clients, one protocol.
 
 Two groups and Dirichlet clients share the small MNIST set of the package; the hospitals are the
 four of the heart disease data; the writers need full MNIST with QMNIST's label tables.

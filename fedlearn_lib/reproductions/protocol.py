@@ -88,6 +88,11 @@ METHODS: dict[str, Method] = {
         lambda loss, world, lr: fedavg(gradient(loss), lr=lr),
         tuple({"lr": lr} for lr in (0.03, 0.1, 0.3, 0.6)),
     ),
+    # A control: the methods with two knobs have no step above 0.3 in their four settings.
+    "FedAvg, η ≤ 0.3": Method(
+        lambda loss, world, lr: fedavg(gradient(loss), lr=lr),
+        tuple({"lr": lr} for lr in (0.03, 0.1, 0.2, 0.3)),
+    ),
     "FedProx": Method(
         lambda loss, world, lr, mu: fedprox(gradient(loss), lr=lr, mu=mu),
         pairs("lr", LR, "mu", (0.1, 1.0)),
