@@ -61,6 +61,11 @@ def table(content: dict[str, Any]) -> str:
     | 1 | 0.25 |
     """
     lines = [content["columns"], *content["rows"]]
-    cells = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
+    cells = [[_cell(value) for value in line] for line in lines]
     head, *body = [f"| {' | '.join(line)} |" for line in cells]
     return "\n".join([head, "|" + "---|" * len(content["columns"]), *body])
+
+
+def _cell(value: Any) -> str:
+    """Write one cell: a number stays on the line of its interval, and a bar is only a bar."""
+    return str(value).replace("|", "\\|").replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
