@@ -21,6 +21,7 @@ def near(oracle: Oracle, anchor: Params, lam: float) -> Oracle:
 
     With $g=\nabla f_i$ it is the gradient of $f_i(v)+\frac\lambda2\|v-a\|^2$.
 
+    >>> import torch
     >>> oracle = near(lambda v, draws: {"w": v["w"]}, {"w": torch.tensor([1.0])}, lam=2.0)
     >>> oracle({"w": torch.tensor([3.0])}, ())
     {'w': tensor([7.])}
@@ -35,6 +36,7 @@ def descend(oracle: Oracle, w: Params, batch: Batch, *, lr: float, steps: int) -
     With ``gradient(loss)`` it is :func:`fedlearn_lib.adapt`; with :func:`near` or
     :func:`fedlearn_lib.only` it is how a new client joins Ditto, pFedMe or FedRep.
 
+    >>> import torch
     >>> towards = near(lambda v, draws: {"w": v["w"] - 4.0}, {"w": torch.tensor([0.0])}, lam=1.0)
     >>> batch = torch.zeros(1), torch.zeros(1)
     >>> descend(towards, {"w": torch.tensor([0.0])}, batch, lr=0.5, steps=9)  # (4 + 0) / 2
@@ -59,6 +61,7 @@ def fedprox(oracle: Oracle, *, lr: float, mu: float, server_lr: float = 1.0) -> 
     Li, Sahu, Zaheer, Sanjabi, Talwalkar, Smith, MLSys 2020, equation (2), with τ gradient steps as
     the inexact local solver.
 
+    >>> import torch
     >>> oracle = lambda w, draws: {"w": w["w"] - 4.0}
     >>> x, y = torch.zeros(2, 1, 1), torch.zeros(2, 1, 1)   # τ = 2
     >>> fedprox(oracle, lr=0.5, mu=1.0).client({"w": torch.zeros(1)}, (x, y))
@@ -87,6 +90,7 @@ def ditto(oracle: Oracle, *, lr: float, lam: float, own_lr: float | None = None)
 
     Li, Hu, Beirami, Smith, ICML 2021, Algorithm 1.
 
+    >>> import torch
     >>> oracle = lambda w, draws: {"w": w["w"] - 4.0}
     >>> x, y = torch.zeros(1, 1, 1), torch.zeros(1, 1, 1)
     >>> zero = {"w": torch.zeros(1)}
@@ -125,6 +129,7 @@ def pfedme(
 
     Dinh, Tran, Nguyen, NeurIPS 2020, Algorithm 1.
 
+    >>> import torch
     >>> oracle = lambda w, draws: {"w": w["w"] - 4.0}
     >>> x, y = torch.zeros(1, 1, 1), torch.zeros(1, 1, 1)
     >>> zero = {"w": torch.zeros(1)}
