@@ -165,7 +165,7 @@ EXERCISES: dict[str, Exercise] = {
         [(torch.tensor(6e-8), 2.0, 1.5), (torch.tensor(1.1e-16).double(), 0.7, 4.0)],
         [
             (
-                "This balances Mδ²‖g‖³/6 against ε/δ by setting them equal. At the minimum of the "
+                "This balances Mδ²‖v‖³/6 against ε/δ by setting them equal. At the minimum of the "
                 "sum their derivatives are equal, which gives 3 in the place of 6.",
                 lambda eps, M, size: (6 * eps / (M * size**3)) ** (1 / 3),
             ),
@@ -175,8 +175,8 @@ EXERCISES: dict[str, Exercise] = {
                 lambda eps, M, size: (3 * eps / (M * size**3)) ** 0.5,
             ),
             (
-                "The step in parameter space is δ‖g‖, so a long g needs a smaller δ: ‖g‖³ belongs "
-                "into the denominator.",
+                "The step in parameter space is δ‖v‖, so a long v needs a smaller δ: ‖v‖³ belongs "
+                "in the denominator.",
                 lambda eps, M, size: (3 * eps / M) ** (1 / 3),
             ),
         ],
