@@ -217,12 +217,11 @@ def measure(name: str, world: World) -> dict[str, Any]:
     if sides is None:
         raise ValueError("world needs clients to tune on, got tune=None and spare=None; give one")
     states = [train(method, setting, world) for setting in method.grid]
-    tried = torch.stack(
-        [
-            torch.stack([curve(method, s, world, state, sides, a).mean(1) for a in ALPHAS])
-            for s, state in zip(method.grid, states, strict=True)
-        ]
-    )  # [settings alphas steps]
+    rows = [
+        [curve(method, setting, world, state, sides, alpha).mean(1) for alpha in ALPHAS]
+        for setting, state in zip(method.grid, states, strict=True)
+    ]
+    tried = torch.stack([torch.stack(row) for row in rows])  # [settings alphas steps]
     plain = int(tried[:, 0, 0].argmax())
     best = [int(i) for i in torch.unravel_index(tried.argmax(), tried.shape)]
     report: dict[str, Any] = {"chosen": [plain, best[0], ALPHAS[best[1]], best[2]]}
@@ -230,7 +229,7 @@ def measure(name: str, world: World) -> dict[str, Any]:
         at = (method, method.grid[i], world, states[i])
         known = curve(*at, world.known, ALPHAS[a])
         new = known if world.new is None else curve(*at, world.new, ALPHAS[a])
-        report[kind] = [_mean(new[s]), worst(new[s]), _mean(known[s]), worst(known[s])]
+        report[kind] = [f(side[s]) for side in (new, known) for f in (_mean, worst)]
     return report | {"curve": [_mean(row) for row in new]}
 
 
