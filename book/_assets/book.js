@@ -36,7 +36,7 @@
     }
     const wide = "span.math.wide, mjx-container[display], div.math, .drawing, pre, table, .pst-scrollable-table-container, .cell_output";
     for (const node of document.querySelectorAll(`article :is(${wide})`)) {
-      const scrolls = node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX !== "visible";
+      const scrolls = node.scrollWidth > node.clientWidth && getComputedStyle(node).overflowX !== "visible";
       if (scrolls) node.tabIndex = 0;
       else if (node.tabIndex === 0) node.removeAttribute("tabindex");
     }
@@ -46,6 +46,12 @@
     reachable();
     window.MathJax?.startup?.promise?.then(reachable);
   });
-  addEventListener("resize", reachable);
-  document.addEventListener("toggle", reachable, true);
+  let planned = false; // many folds that open at once ask for one look
+  const soon = () => {
+    if (planned) return;
+    planned = true;
+    requestAnimationFrame(() => { planned = false; reachable(); });
+  };
+  addEventListener("resize", soon);
+  document.addEventListener("toggle", soon, true);
 })();

@@ -86,6 +86,7 @@ def test_the_site_is_built() -> None:
 def violations(tab: Page) -> list[tuple[str, list[str]]]:
     """Serious and critical findings of axe, with every fold open."""
     tab.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+    tab.wait_for_timeout(300)  # the page looks in the next frame for what scrolls now
     return [
         (found["id"], [node["html"][:120] for node in found["nodes"][:3]])
         for found in Axe().run(tab, options={"preload": False}).response["violations"]
@@ -126,8 +127,9 @@ def test_a_page_on_a_phone_in_the_dark(visit: Visit, http: str, page: str) -> No
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_folds_and_boxes(visit: Visit, page: str) -> None:
     tab = visit(page)
-    boxes = tab.locator("main .result")
-    assert boxes.count() >= 8
+    source = SITE.parents[1] / page.replace(".html", ".ipynb")
+    stated = re.findall(r"> \*\*\w+ \d+\.\d+ \(", source.read_text(encoding="utf-8"))
+    assert tab.locator("main .result").count() == len(stated) >= 5
     ids = tab.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
     assert sorted(set(ids)) == sorted(ids), "an id stands twice"
     broken = tab.evaluate(
@@ -169,6 +171,7 @@ def test_every_interactive_figure_moves(visit: Visit, http: str, page: str, wher
             label = slider.evaluate("(node) => node.labels[0]?.textContent ?? node.ariaLabel")
             assert label
             assert label.strip()
+            start = slider.input_value()
             slider.focus()
             slider.press("Home")
             first, words = shown(figure), slider.get_attribute("aria-valuetext")
@@ -182,6 +185,7 @@ def test_every_interactive_figure_moves(visit: Visit, http: str, page: str, wher
             slider.press("Home")
             assert shown(figure) == first
             assert slider.get_attribute("aria-valuetext") == words
+            slider.fill(start)  # at its lowest value it may leave another without effect
 
 
 def test_search_works_from_a_folder(visit: Visit) -> None:

@@ -22,8 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 CELLS = [
     f"""import sys
 sys.path.insert(0, {str(ROOT)!r})
+import torch
 from matplotlib.figure import Figure
-from fedlearn_lib.widgets import HeterogeneityExplorer, Setting, explore, mean_label_tv
+from fedlearn_lib.widgets import (
+    HeterogeneityExplorer, MetaLandscape, Setting, explore, mean_label_tv
+)
 
 def draw(tau):
     fig = Figure(figsize=(4, 2))
@@ -40,6 +43,11 @@ def setting(kind, value, counts):
 hero""",
     'hero.index = 2\nprint("moved from", hero.index)',
     'print("moved to", hero.index)',
+    """land = MetaLandscape(A=torch.stack([2 * torch.eye(2), torch.eye(2)]), bend=torch.ones(2),
+                     centers=torch.tensor([[0.0, 0.0], [1.0, 1.0]]), alpha=0.3, w=[0.5, 0.5])
+land""",
+    "land.widget.alpha = 0.1",
+    'print("point at", land.widget.w)',
 ]
 
 
@@ -124,4 +132,12 @@ def test_figures_are_live_in_jupyterlab(lab: str, browser: Browser):
     tab.locator(".jp-CodeCell").nth(4).locator(".cm-content").click()
     tab.keyboard.press("Shift+Enter")
     tab.get_by_text("moved to 1").wait_for()  # heard by the kernel
+
+    tab.locator(".fl-say", has_text="At w = (0.50, 0.50) with α = 0.10").wait_for()
+    tab.locator(".fl-point[role=slider]").focus()
+    tab.keyboard.press("ArrowUp")
+    tab.locator(".fl-say", has_text="At w = (0.50, 0.55)").wait_for()
+    tab.locator(".jp-CodeCell").nth(7).locator(".cm-content").click()
+    tab.keyboard.press("Shift+Enter")
+    tab.get_by_text("point at [0.5, 0.55]").wait_for()
     context.close()
