@@ -1,6 +1,7 @@
 """fedlearn_lib: the small library behind the book *Personal and Parsimonious*.
 
-A federated algorithm is a gradient oracle inside a fixed loop.
+A federated algorithm is a gradient oracle inside a fixed loop. A sparse path is a penalty inside a
+fixed loop.
 """
 
 from fedlearn_lib.data import (
@@ -24,8 +25,10 @@ from fedlearn_lib.heterogeneity import (
     label_distribution,
     total_variation,
 )
+from fedlearn_lib.inclusion import Path
 from fedlearn_lib.models import accuracy_of, lenet, logistic, loss_of, mlp, parameters_of, resnet
 from fedlearn_lib.oracles import adapt, gradient, hvp, maml_gradient
+from fedlearn_lib.penalties import L1, GroupL2, Penalty
 from fedlearn_lib.personalized import (
     ScaffoldState,
     fedrep,
@@ -44,12 +47,16 @@ from fedlearn_lib.viz import plot_clients, plot_history, use_book_style
 __version__ = "0.1.0"
 
 __all__ = [
+    "L1",
     "Algorithm",
     "Clients",
     "Dataset",
     "GaussianPopulation",
+    "GroupL2",
     "History",
     "OwnState",
+    "Path",
+    "Penalty",
     "ScaffoldState",
     "State",
     "accuracy_of",

@@ -1,0 +1,9 @@
+r"""Paths from simple to complex: inverse scale spaces and their discretizations.
+
+A sparse path is a penalty inside a fixed loop: the dual variable adds up gradients, and the
+coefficients are what the penalty makes of it.
+"""
+
+from fedlearn_lib.inclusion.path import Path
+
+__all__ = ["Path"]
