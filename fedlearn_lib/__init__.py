@@ -25,7 +25,7 @@ from fedlearn_lib.heterogeneity import (
     label_distribution,
     total_variation,
 )
-from fedlearn_lib.inclusion import Path
+from fedlearn_lib.inclusion import Certificate, Path, certificate, iss_path
 from fedlearn_lib.models import accuracy_of, lenet, logistic, loss_of, mlp, parameters_of, resnet
 from fedlearn_lib.oracles import adapt, gradient, hvp, maml_gradient
 from fedlearn_lib.penalties import L1, GroupL2, Penalty
@@ -49,6 +49,7 @@ __version__ = "0.1.0"
 __all__ = [
     "L1",
     "Algorithm",
+    "Certificate",
     "Clients",
     "Dataset",
     "GaussianPopulation",
@@ -62,6 +63,7 @@ __all__ = [
     "accuracy_of",
     "adapt",
     "axpy",
+    "certificate",
     "descend",
     "ditto",
     "dot",
@@ -74,6 +76,7 @@ __all__ = [
     "gradient_dissimilarity",
     "hessian_dissimilarity",
     "hvp",
+    "iss_path",
     "label_distribution",
     "lenet",
     "load",

@@ -4,6 +4,12 @@ A sparse path is a penalty inside a fixed loop: the dual variable adds up gradie
 coefficients are what the penalty makes of it.
 """
 
+from fedlearn_lib.inclusion.iss import Certificate, certificate, iss_path
 from fedlearn_lib.inclusion.path import Path
 
-__all__ = ["Path"]
+__all__ = [
+    "Certificate",
+    "Path",
+    "certificate",
+    "iss_path",
+]
