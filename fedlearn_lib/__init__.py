@@ -42,7 +42,7 @@ from fedlearn_lib.proximal import descend, ditto, fedprox, near, pfedme
 from fedlearn_lib.simulate import History, evaluate, run, sample_cohort
 from fedlearn_lib.transport import sliced_wasserstein, wasserstein, wasserstein_to_pool
 from fedlearn_lib.trees import axpy, dot, norm, weighted_mean
-from fedlearn_lib.viz import plot_clients, plot_history, use_book_style
+from fedlearn_lib.viz import plot_clients, plot_history, plot_path, use_book_style
 
 __version__ = "0.1.0"
 
@@ -99,6 +99,7 @@ __all__ = [
     "pfedme",
     "plot_clients",
     "plot_history",
+    "plot_path",
     "quadratic_clients",
     "quadratic_loss",
     "reptile",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
 
 import torch
 
 from fedlearn_lib.data.clients import Clients
+from fedlearn_lib.inclusion.path import Path
 from fedlearn_lib.simulate import History
 
 if TYPE_CHECKING:
@@ -69,6 +71,40 @@ def plot_clients(clients: Clients, ax: Axes | None = None, *, classes: int | Non
         left = left + counts[:, c]
     ax.set(xlabel="samples", ylabel="client $i$", ylim=(clients.m - 0.4, -0.6))
     ax.grid(visible=False)
+    return ax
+
+
+def plot_path(
+    path: Path,
+    ax: Axes | None = None,
+    *,
+    color: str | Sequence[str] = "#0072B2",
+    steps: bool = True,
+) -> Axes:
+    r"""Draw every coefficient of a path against time, labeled where the line ends.
+
+    Parameters
+    ----------
+    path : its ``w`` is a tensor, [K …]; it is read as zero before the first time.
+    ax : where to draw, the current axes by default.
+    color : one color, or one for each coefficient.
+    steps : constant between the times (an exact path), or joined by lines (a discretization).
+    """
+    ax = _axes(ax)
+    if isinstance(path.w, dict):
+        raise ValueError("plot_path needs w as one tensor, got a dict; draw its entries in turn")
+    t, w = path.t, path.w.reshape(len(path.t), -1)
+    t = torch.cat([t[:1] / 1.3, t, t[-1:] * 1.3])
+    w = torch.cat([torch.zeros_like(w[:1]), w, w[-1:]])
+    colors = [color] * w.shape[1] if isinstance(color, str) else color
+    for j in range(w.shape[1]):
+        ax.plot(t, w[:, j], color=colors[j], drawstyle="steps-post" if steps else "default")
+        if w[-1, j] != 0 and w.shape[1] <= 20:
+            ax.annotate(
+                rf"$\beta_{{{j + 1}}}$", (float(t[-1]), float(w[-1, j])), xytext=(3, 0),
+                textcoords="offset points", va="center", color=colors[j],
+            )  # fmt: skip
+    ax.set(xscale="log", xlabel="path time $t$", ylabel=r"coefficient $\beta_t$")
     return ax
 
 

@@ -35,12 +35,17 @@ class _Data(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """Least squares on the columns that are in: ``X[:, active] = Q R``, ``beta`` [a]."""
+    r"""Least squares on the columns that are in: ``X[:, active] = Q R``, ``beta`` [a].
+
+    ``turned`` is $Q^\top y$ [a] and ``rest`` the residual $y-QQ^\top y$ [n].
+    """
 
     active: list[int]
     beta: Tensor
     Q: Tensor
     R: Tensor
+    turned: Tensor
+    rest: Tensor
 
 
 def iss_path(
@@ -88,8 +93,10 @@ def iss_path(
         raise ValueError(f"t_max must be positive, got {t_max}; leave it out for the whole path")
     data = _data(X, y)
     most, knots = max_active or math.inf, max_knots or math.inf
-    fit = _Fit([], data.y[:0], data.X[:, :0], data.X[:0, :0])
-    t, rho, g, times, rows = 0.0, data.zero * 0, data.gradient(data.y), [], []
+    fit = _Fit([], data.y[:0], data.X[:, :0], data.X[:0, :0], data.y[:0], data.y)
+    times: list[float] = []
+    rows: list[Tensor] = []
+    t, rho, g = 0.0, torch.zeros_like(data.zero), data.gradient(data.y)
     while len(times) < knots and len(fit.active) < most:
         step, moved = _next_knot(rho, torch.where(g.abs() > data.zero, g, 0))
         if not t < t + step <= t_max or math.isinf(step):
@@ -129,7 +136,7 @@ def _fit_with_signs(data: _Data, rho: Tensor, fit: _Fit, g: Tensor) -> tuple[_Fi
         if gain[j] == 0:
             return fit, g
         fit = _enter(data, rho, fit, j)
-        g = data.gradient(data.y - fit.Q @ (fit.Q.T @ data.y))
+        g = data.gradient(fit.rest)
         g[fit.active] = 0
     raise RuntimeError(
         f"the fit at a knot did not settle after {limit} exchanges of columns: rounding decides "
@@ -140,40 +147,52 @@ def _fit_with_signs(data: _Data, rho: Tensor, fit: _Fit, g: Tensor) -> tuple[_Fi
 
 def _enter(data: _Data, rho: Tensor, fit: _Fit, j: int) -> _Fit:
     """Let column j in; walk to the new least squares, leaving columns behind at their zero."""
-    active, Q, R = [*fit.active, j], *_append(fit.Q, fit.R, data.X[:, j])
-    beta = torch.cat([fit.beta, fit.beta.new_zeros(1)])
+    fit = _append(fit, j, data.X[:, j])
     tiny = 0.01 * NOTHING * torch.linalg.vector_norm(data.y)
     while True:
-        goal = torch.linalg.solve_triangular(R, (Q.T @ data.y)[:, None], upper=True)[:, 0]
-        now, then = rho[active] * beta, rho[active] * goal
-        flips = then * data.norms[active] <= tiny
+        goal = torch.linalg.solve_triangular(fit.R, fit.turned[:, None], upper=True)[:, 0]
+        now, then = rho[fit.active] * fit.beta, rho[fit.active] * goal
+        flips = then * data.norms[fit.active] <= tiny
         if not bool(flips.any()):
-            return _Fit(active, goal, Q, R)
+            return fit._replace(beta=goal)
         part = torch.where(now > then, now / (now - then), 0).clamp(0, 1)
         share, i = torch.where(flips, part, 2.0).min(0)
-        beta = beta + share * (goal - beta)
-        beta, (Q, R) = torch.cat([beta[:i], beta[i + 1 :]]), _remove(Q, R, int(i))
-        del active[int(i)]
+        fit = fit._replace(beta=fit.beta + share * (goal - fit.beta))
+        fit = _remove(fit, int(i), data.y)
 
 
-def _append(Q: Tensor, R: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Update a QR factorization by a last column (Gram-Schmidt, twice for accuracy)."""
-    first = Q.T @ x
-    rest = x - Q @ first
-    second = Q.T @ rest
-    rest = rest - Q @ second
-    length = torch.linalg.vector_norm(rest)
-    R = torch.nn.functional.pad(R, (0, 1, 0, 1))
-    R[:, -1] = torch.cat([first + second, length[None]])
-    return torch.cat([Q, (rest / length)[:, None]], 1), R
+def _append(fit: _Fit, j: int, x: Tensor) -> _Fit:
+    """Update the factorization by a last column (Gram-Schmidt, twice where digits cancel)."""
+    Q, before = fit.Q, torch.linalg.vector_norm(x)
+    turned = Q.T @ x
+    x = x - Q @ turned
+    if torch.linalg.vector_norm(x) < 0.7 * before:
+        again = Q.T @ x
+        turned, x = turned + again, x - Q @ again
+    length = torch.linalg.vector_norm(x)
+    R = torch.nn.functional.pad(fit.R, (0, 1, 0, 1))
+    R[:, -1] = torch.cat([turned, length[None]])
+    q = x / length
+    step = q @ fit.rest
+    return _Fit(
+        active=[*fit.active, j],
+        beta=torch.nn.functional.pad(fit.beta, (0, 1)),
+        Q=torch.cat([Q, q[:, None]], 1),
+        R=R,
+        turned=torch.cat([fit.turned, step[None]]),
+        rest=fit.rest - step * q,
+    )
 
 
-def _remove(Q: Tensor, R: Tensor, i: int) -> tuple[Tensor, Tensor]:
-    """Update a QR factorization by leaving out column i: only what follows it changes."""
-    turn, low = torch.linalg.qr(R[i:, i + 1 :])
-    R = torch.cat([R[:, :i], R[:, i + 1 :]], 1)[:-1]
+def _remove(fit: _Fit, i: int, y: Tensor) -> _Fit:
+    """Update the factorization by leaving out column i: only what follows it changes."""
+    turn, low = torch.linalg.qr(fit.R[i:, i + 1 :])
+    R = torch.cat([fit.R[:, :i], fit.R[:, i + 1 :]], 1)[:-1]
     R[i:, i:] = low
-    return torch.cat([Q[:, :i], Q[:, i:] @ turn], 1), R
+    Q = torch.cat([fit.Q[:, :i], fit.Q[:, i:] @ turn], 1)
+    kept = [k for k in range(len(fit.active)) if k != i]
+    turned = Q.T @ y
+    return _Fit([fit.active[k] for k in kept], fit.beta[kept], Q, R, turned, y - Q @ turned)
 
 
 def _data(X: Tensor, y: Tensor) -> _Data:
@@ -212,8 +231,8 @@ class Certificate(NamedTuple):
 def certificate(path: Path, X: Tensor, y: Tensor) -> Certificate:
     r"""Measure, from the times and coefficients alone, whether a path solves the inclusion.
 
-    $\rho$ is integrated exactly: $\rho_{t_{k+1}}=\rho_{t_k}+(t_{k+1}-t_k)\,X^\top(y-X\beta_k)/n$ from
-    $\rho_0=0$. That $\rho_t\in\partial\|\beta_t\|_1$ at both ends of each piece proves it between
+    $\rho$ is integrated exactly: from $\rho_0=0$ it grows by $(t_{k+1}-t_k)X^\top(y-X\beta_k)/n$
+    between two knots. That it is a subgradient at both ends of each piece proves it between
     them, for subgradients form a convex set.
 
     Parameters
