@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 import torch
@@ -218,3 +218,273 @@ def test_plot_path_draws_one_line_a_coefficient_and_labels_what_ends_inside() ->
     assert [text.get_text() for text in ax.texts] == [rf"$\beta_{{{j + 1}}}$" for j in inside]
     with pytest.raises(ValueError, match="got a dict"):
         plot_path(Path(path.t, {"a": path.w}, {"a": path.w}), Figure().subplots())
+
+
+def l1_gap(beta: Tensor, rho: Tensor, points: Tensor) -> float:
+    """The least of |z| - |beta| - <rho, z - beta> over rows z: negative where rho is no slope."""
+    return float((points.abs().sum(1) - beta.abs().sum() - (points - beta) @ rho).min())
+
+
+def loss(X: Tensor, y: Tensor, beta: Tensor) -> float:
+    return float((y - X @ beta).square().mean()) / 2
+
+
+def middles(path: Path) -> Tensor:
+    """A time inside each piece, the first before the first knot and the last after the last."""
+    t = torch.cat([path.t.new_zeros(1), path.t, 1.5 * path.t[-1:]])
+    return (t[1:] + t[:-1]) / 2
+
+
+def dual(path: Path, X: Tensor, y: Tensor, t: float) -> Tensor:
+    """The dual path at time t: the integral of the gradients."""
+    ends = torch.cat([path.t, path.t.new_full((1,), torch.inf)]).clamp(max=t)
+    starts = torch.cat([path.t.new_zeros(1), path.t]).clamp(max=t)
+    w = torch.cat([torch.zeros_like(path.w[:1]), path.w])
+    rho: Tensor = (ends - starts) @ ((y - w @ X.T) @ X) / len(y)
+    return rho
+
+
+def average(path: Path, t: float) -> Tensor:
+    ends = torch.cat([path.t[1:], path.t.new_full((1,), torch.inf)]).clamp(max=t)
+    mean: Tensor = (ends - path.t).clamp(min=0) @ path.w / t
+    return mean
+
+
+def lasso_violation(X: Tensor, y: Tensor, beta: Tensor, lam: float) -> float:
+    """How far beta is from minimizing the loss + lam * |beta|: the optimality condition."""
+    v = X.T @ (y - X @ beta) / len(y) / lam
+    wrong = torch.where(beta.abs() > 1e-9, (v - beta.sign()).abs(), (v.abs() - 1).clamp(min=0))
+    return float(wrong.max())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_subdifferential_of_the_l1_norm(seed: int) -> None:
+    """Proposition 8.2: box and signs are what the inequality says, tried on many points."""
+    g = seeded(seed)
+    beta = torch.tensor([1.5, -0.2, 0.0, 0.0], dtype=torch.float64)
+    points = 3 * torch.randn(20_000, 4, generator=g, dtype=torch.float64) + beta
+    near = beta + 1e-3 * torch.randn(20_000, 4, generator=g, dtype=torch.float64)
+    points = torch.cat([points, near, torch.zeros(1, 4)])
+    free = 2 * torch.rand(2, generator=g, dtype=torch.float64) - 1
+    rho = torch.cat([beta[:2].sign(), free])
+    assert l1_gap(beta, rho, points) >= -1e-12
+    for j, value in ((0, 0.9), (1, -1.1), (1, 1.0), (2, 1.05), (3, -1.05)):
+        wrong = rho.clone()
+        wrong[j] = value
+        assert l1_gap(beta, wrong, points) < -1e-6
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bregman_distance_of_the_l1_norm(seed: int) -> None:
+    """Proposition 8.4: formula, sign, the set where it vanishes, convexity."""
+    g = seeded(seed)
+    beta = torch.randn(5, generator=g, dtype=torch.float64) * torch.tensor([1.0, 1, 1, 0, 0])
+    rho = torch.where(beta != 0, beta.sign(), 0.5 * torch.ones(5))
+    rho[3] = 1.0
+
+    def distance(z: Tensor) -> float:
+        return float(z.abs().sum() - beta.abs().sum() - rho @ (z - beta))
+
+    def formula(z: Tensor) -> float:
+        return float((z.abs() - rho * z).sum())
+
+    for _ in range(50):
+        z, u = torch.randn(2, 5, generator=g, dtype=torch.float64)
+        assert distance(z) == pytest.approx(formula(z), abs=1e-12)
+        assert formula(z) > 0  # the last coordinate of a normal vector is not zero
+        assert formula((z + u) / 2) <= (formula(z) + formula(u)) / 2 + 1e-12
+    same = rho * torch.tensor([7.0, 0.1, 0.0, 2.0, 0.0])  # the signs of rho where it is at a wall
+    assert formula(same) == pytest.approx(0, abs=1e-12)
+    assert formula(-same) > 1
+
+
+@pytest.mark.parametrize(("n", "p"), [(12, 4), (5, 9)])
+def test_filter_factors(n: int, p: int) -> None:
+    """Proposition 8.5: ridge by its normal equations, gradient flow by small steps."""
+    X, y = problem(n, p, 4, corr=0.6)
+    U, s, Vh = torch.linalg.svd(X / n**0.5, full_matrices=False)
+    plain = (U.T @ y) / n**0.5 / s
+    for mu in (0.01, 1.0):
+        eye = torch.eye(p, dtype=torch.float64)
+        ridge = torch.linalg.solve(X.T @ X / n + mu * eye, X.T @ y / n)
+        assert float((Vh.T @ (s**2 / (s**2 + mu) * plain) - ridge).abs().max()) < 1e-10
+    beta, h, steps = torch.zeros(p).double(), 1e-4, 5000
+    for _ in range(steps):
+        beta = beta + h * X.T @ (y - X @ beta) / n
+    flow = Vh.T @ ((1 - torch.exp(-h * steps * s**2)) * plain)
+    assert float((flow - beta).abs().max()) < 1e-3  # Euler's error is of the order of h
+    assert float((flow - Vh.T @ plain).abs().max()) > 1e-2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_solutions_share_fit_and_dual_path(seed: int) -> None:
+    """Proposition 8.7: repeated columns make many solutions, with one fit and one dual path."""
+    X, y = problem(20, 5, seed, corr=0.5)
+    twice = torch.cat([X, X[:, :2]], 1)
+    one = iss_path(twice, y)
+    share = torch.rand(len(one.t), 1, generator=seeded(seed), dtype=torch.float64)
+    w = one.w.clone()
+    w[:, 5:] = share * one.w[:, :2]
+    w[:, :2] = (1 - share) * one.w[:, :2]
+    other = Path(one.t, w, w)
+    assert float((one.w - w).abs().max()) > 0.05
+    assert certificate(other, twice, y).worst < 1e-9  # a solution, too
+    for t in middles(one)[1:]:
+        assert float((twice @ (one.at(float(t)) - other.at(float(t)))).abs().max()) < 1e-9
+        gap = dual(one, twice, y, float(t)) - dual(other, twice, y, float(t))
+        assert float(gap.abs().max()) < 1e-9
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_best_fit_that_rho_allows(seed: int) -> None:
+    """Lemma 8.8: the three conditions hold at the minimizer by enumeration, and only there."""
+    X, y = problem(10, 6, seed, corr=0.7)
+    rho = torch.tensor([1.0, -1, 1, -1, 0.3, -0.9], dtype=torch.float64)
+    _, beta = best_with_signs(X, y, rho)
+
+    def violation(beta: Tensor) -> float:
+        g = X.T @ (y - X @ beta) / len(y)
+        tight = rho.abs() == 1
+        return float(torch.cat([g[beta != 0].abs(), (rho * g)[tight & (beta == 0)]]).max())
+
+    assert violation(beta) < 1e-9
+    again = torch.where(rho.abs() == 1, beta + 0.1 * rho, 0)  # still in the cone
+    assert violation(again) > 1e-3
+    assert float((X @ beta) @ (y - X @ beta)) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_path_is_the_solution(seed: int) -> None:
+    """Theorem 8.9: the inclusion in integrated form, descent at knots, least squares at the end."""
+    n, p = [(30, 8), (12, 20)][seed % 2]
+    X, y = problem(n, p, seed, corr=0.9)
+    path = iss_path(X, y)
+    for t in middles(path)[1:]:
+        rho, beta = dual(path, X, y, float(t)), path.at(float(t))
+        assert float(rho.abs().max()) < 1 + 1e-9
+        assert float((rho - beta.sign())[beta != 0].abs().max()) < 1e-9
+        g = X.T @ (y - X @ beta) / n
+        assert float(g[beta != 0].abs().max()) < 1e-10
+    losses = [loss(X, y, 0 * path.w[0]), *(loss(X, y, beta) for beta in path.w)]
+    assert all(after < before for before, after in pairwise(losses))
+    assert float((X.T @ (y - X @ path.w[-1])).abs().max()) < 1e-8
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_certificate_without_violation_is_a_proof(seed: int) -> None:
+    """Corollary 8.10: what passes has the path's fit; each change of a knot or a value fails."""
+    X, y = problem(25, 6, seed, corr=0.8)
+    path = iss_path(X, y)
+    assert certificate(path, X, y).worst < 1e-10
+    for k in range(len(path.t)):
+        t, w = path.t.clone(), path.w.clone()
+        t[k] = t[k] + 0.01 * (t[k] - (t[k - 1] if k else 0))
+        assert certificate(Path(t, path.w, path.w), X, y).worst > 1e-5
+        w[k] = w[k] * 1.01
+        assert certificate(Path(path.t, w, w), X, y).worst > 1e-5
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bregman_distance_falls_toward_what_fits_better(seed: int) -> None:
+    """Proposition 8.11: the rate is an identity; the distance falls while z fits better."""
+    X, y = problem(30, 8, seed, corr=0.7)
+    path, g = iss_path(X, y), seeded(seed)
+    z = path.w[-1] + 0.3 * torch.randn(8, generator=g, dtype=torch.float64)
+    z[4:] = 0
+    for t, t2 in zip(path.t, path.t[1:], strict=False):
+        ends = [float(z.abs().sum() - dual(path, X, y, float(s)) @ z) for s in (t, t2)]
+        beta = path.at(float(t))
+        part = float((X @ (z - beta)).square().mean()) / 2
+        rate = loss(X, y, z) - loss(X, y, beta) - part
+        assert ends[1] - ends[0] == pytest.approx(float(t2 - t) * rate, rel=1e-6, abs=1e-9)
+        if loss(X, y, z) <= loss(X, y, beta):
+            assert ends[1] <= ends[0] + 1e-12
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_loss_is_below_the_lasso_objective(seed: int) -> None:
+    """Corollary 8.12: at every t, against any z, and the best one by coordinate descent."""
+    X, y = problem(20, [6, 30][seed % 2], seed, corr=0.8)
+    path = iss_path(X, y)
+    for t in middles(path)[1:20:2]:
+        z = torch.zeros(X.shape[1], dtype=torch.float64)
+        for _ in range(60):
+            for j in range(len(z)):
+                z[j] = 0
+                c, d = float(X[:, j] @ (y - X @ z)) / 20, float(X[:, j].square().mean())
+                z[j] = max(abs(c) - 1 / float(t), 0) * (1 if c > 0 else -1) / d
+        bound = loss(X, y, z) + float(z.abs().sum()) / float(t)
+        assert loss(X, y, path.at(float(t))) <= bound + 1e-12
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_orthogonal_designs(seed: int) -> None:
+    """Proposition 8.13: entry at 1/|c_j| with all of c_j, LASSO smaller by 1/t."""
+    g = seeded(seed)
+    X = 30**0.5 * torch.linalg.qr(torch.randn(30, 7, generator=g, dtype=torch.float64)).Q
+    y = torch.randn(30, generator=g, dtype=torch.float64)
+    c, path = X.T @ y / 30, iss_path(X, y)
+    for t in middles(path):
+        expected = torch.where(c.abs() * t >= 1, c, 0)
+        assert float((path.at(float(t)) - expected).abs().max()) < 1e-12
+        lasso = (c.abs() - 1 / t).clamp(min=0) * c.sign()
+        assert float((average(path, float(t)) - lasso).abs().max()) < 1e-12
+        assert lasso_violation(X, y, lasso, 1 / float(t)) < 1e-12
+
+
+def test_lasso_is_the_average_until_something_leaves() -> None:
+    """Theorem 8.14: the three parts, on 60 designs with and without departures."""
+    before = after_same = after_other = 0
+    for seed in range(60):
+        X, y = problem(40, 10, seed, corr=0.8)
+        path = iss_path(X, y)
+        for t in map(float, middles(path)[1:]):
+            mean, rho = average(path, t), dual(path, X, y, t)
+            g = X.T @ (y - X @ mean) / 40
+            assert float((g * t - rho).abs().max()) < 1e-8  # part 1: always
+            violation = lasso_violation(X, y, mean, 1 / t)
+            inside = mean.abs() > 1e-9
+            subgradient = float((rho - mean.sign())[inside].abs().max()) < 1e-8
+            assert (violation < 1e-7) == subgradient  # part 2: exactly then
+            seen = (path.w[path.t <= t] != 0).any(0)
+            stayed = bool((rho[seen].abs() > 1 - 1e-9).all())
+            if stayed and not bool(((path.w[path.t <= t] * rho)[:, seen] < 0).any()):
+                assert violation < 1e-7  # part 3: nothing has left
+                before += 1
+            elif violation < 1e-7:
+                after_same += 1
+            else:
+                after_other += 1
+    assert before > 300
+    assert after_other > 50
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_lasso_is_shifted_and_the_path_is_not(seed: int) -> None:
+    """Proposition 8.15: both in terms of the truth, the noise and the support."""
+    from sklearn.linear_model import lars_path
+
+    X, _ = problem(50, 6, seed, corr=0.6)
+    truth = torch.tensor([2.0, -1.0, 1.5, 0, 0, 0], dtype=torch.float64)
+    noise = 0.3 * torch.randn(50, generator=seeded(seed + 100), dtype=torch.float64)
+    y, checked = X @ truth + noise, 0
+    path = iss_path(X, y)
+    for beta in path.w:
+        J = beta.nonzero()[:, 0]
+        if bool((beta[:3] != 0).all()):
+            own = truth[J] + torch.linalg.lstsq(X[:, J], noise).solution
+            assert float((beta[J] - own).abs().max()) < 1e-10
+            checked += 1
+    lams, _, ends = lars_path(X.numpy(), y.numpy(), method="lasso")
+    for k in range(len(lams) - 1):
+        lam, beta = (lams[k] + lams[k + 1]) / 2, torch.from_numpy(ends[:, k] + ends[:, k + 1]) / 2
+        J = beta.nonzero()[:, 0]
+        if bool((beta[:3] != 0).all()):
+            gram = X[:, J].T @ X[:, J] / 50
+            shift = lam * torch.linalg.solve(gram, beta[J].sign())
+            own = truth[J] + torch.linalg.lstsq(X[:, J], noise).solution - shift
+            assert float((beta[J] - own).abs().max()) < 1e-10
+            least = lam * len(J) ** 0.5 / float(torch.linalg.matrix_norm(gram, 2))
+            assert float(shift.norm()) >= least * (1 - 1e-12)
+            checked += 1
+    assert checked >= 2

@@ -19,12 +19,22 @@ from fedlearn_lib.exercises import (
     convergence,
     distances,
     heterogeneity,
+    inverse_scale,
     meta,
     personal,
 )
 from fedlearn_lib.exercises.exercise import Exercise
 
-TOPICS = (averaging, compared, convergence, distances, heterogeneity, meta, personal)
+TOPICS = (
+    averaging,
+    compared,
+    convergence,
+    distances,
+    heterogeneity,
+    inverse_scale,
+    meta,
+    personal,
+)
 EXERCISES: dict[str, Exercise] = {k: v for topic in TOPICS for k, v in topic.EXERCISES.items()}
 
 
