@@ -1,4 +1,4 @@
-// What the figures of the page share: making elements, and writing numbers.
+// What the figures of the page share: making elements, writing numbers, hearing the reader.
 const SVG = "http://www.w3.org/2000/svg";
 
 function node(tag, attributes = {}, ...children) {
@@ -13,3 +13,37 @@ function node(tag, attributes = {}, ...children) {
 }
 
 const fixed = (value, digits = 2) => value.toFixed(digits);
+
+/** A labeled range input over a list of values; update(value) shows the one that is nearest. */
+function slider(label, values, start, show, choose) {
+  const input = node("input", { type: "range", min: 0, max: values.length - 1, step: 1, value: start, "aria-label": label, autocomplete: "off", "data-lm-suppress-shortcuts": "true" });
+  const output = node("output", { "aria-live": "off" });
+  input.addEventListener("input", () => choose(values[Number(input.value)]));
+  const update = (value) => {
+    const at = values.reduce((best, v, k) => (Math.abs(v - value) < Math.abs(values[best] - value) ? k : best), 0);
+    [input.value, output.textContent] = [at, show(value)];
+    input.setAttribute("aria-valuetext", show(value));
+  };
+  return { el: node("label", { class: "fl-control" }, node("span", {}, label), input, output), update };
+}
+
+/** Call pick(event, first) while the pointer is down on the view, also when it leaves it. */
+function dragged(view, pick) {
+  view.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    view.setPointerCapture(event.pointerId);
+    event.preventDefault();
+    pick(event, true);
+  });
+  view.addEventListener("pointermove", (event) => { if (view.hasPointerCapture(event.pointerId)) pick(event, false); });
+}
+
+/** Update now, when a named value changes and when the width does; returns how to stop. */
+function follow(model, el, names, update) {
+  let width = el.clientWidth;
+  const watch = new ResizeObserver(() => { if (el.clientWidth !== width) { width = el.clientWidth; update(); } });
+  update();
+  watch.observe(el);
+  names.forEach((name) => model.on(`change:${name}`, update));
+  return () => { watch.disconnect(); names.forEach((name) => model.off(`change:${name}`, update)); };
+}

@@ -236,14 +236,10 @@ function chartEvents(panel, read, choose) {
     const gap = ({ tv, accuracy }) => Math.hypot(s.x(tv) - x, s.y(accuracy) - y);
     choose(settings.reduce((best, setting, i) => (gap(setting) < gap(settings[best]) ? i : best), 0));
   };
-  panel.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    panel.setPointerCapture(event.pointerId);
-    event.preventDefault();
+  dragged(panel, (event, first) => {
     pick(event);
-    panel.querySelector(".fl-handle").focus({ preventScroll: true });
+    if (first) panel.querySelector(".fl-handle").focus({ preventScroll: true });
   });
-  panel.addEventListener("pointermove", (event) => { if (panel.hasPointerCapture(event.pointerId)) pick(event); });
   panel.addEventListener("keydown", (event) => {
     const { settings, index } = read();
     const order = byDistance(settings);
@@ -319,7 +315,7 @@ function build(model, el) {
   const [bars, chart] = [node("div", { class: "fl-draw" }), node("div", { class: "fl-draw fl-chart" })];
   const left = node("div", { class: "fl-panel" }, node("p", { class: "fl-title" }, "What each client holds"), bars);
   const right = node("div", { class: "fl-panel" }, node("p", { class: "fl-title" }, "What it costs"), chart, outs.el);
-  const root = node("div", { class: "fl-het" }, top.el, words, node("div", { class: "fl-panels" }, left, right));
+  const root = node("div", { class: "fl-hero fl-het" }, top.el, words, node("div", { class: "fl-panels" }, left, right));
   const closeTip = tooltips(left, current);
   chartEvents(chart, read, choose);
   const update = () => {
@@ -342,15 +338,11 @@ function build(model, el) {
 }
 
 function render({ model, el }) {
-  let [shown, width] = [build(model, el), 0];
-  const update = () => shown.update();
-  const rebuild = () => { shown = build(model, el); update(); };
-  const watch = new ResizeObserver(() => { if (el.clientWidth !== width) { width = el.clientWidth; update(); } });
-  update();
-  watch.observe(el);
-  model.on("change:index", update);
+  let shown = build(model, el);
+  const rebuild = () => { shown = build(model, el); shown.update(); };
+  const stop = follow(model, el, ["index"], () => shown.update());
   model.on("change:settings", rebuild);
-  return () => { watch.disconnect(); model.off("change:index", update); model.off("change:settings", rebuild); };
+  return () => { stop(); model.off("change:settings", rebuild); };
 }
 
 export default { render };

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from fedlearn_lib.viz import CLASS_COLORS
-from fedlearn_lib.widgets import frames, page, still
-from fedlearn_lib.widgets.frontend import is_live
+from fedlearn_lib.widgets import still
+from fedlearn_lib.widgets.hero import Hero
 from fedlearn_lib.widgets.settings import Setting, checked
 
-MAX_BYTES = 120_000
 NAMES = {
     "tv": "TV, labels to the pool",
     "w1": "W₁ between clients",
@@ -20,7 +18,7 @@ NAMES = {
 }
 
 
-class HeterogeneityExplorer:
+class HeterogeneityExplorer(Hero):
     """Show the settings; make it the last line of a cell.
 
     The reader chooses a kind of split and its concentration, or drags the mark on the chart, and
@@ -62,69 +60,23 @@ class HeterogeneityExplorer:
             "index": first,
             "options": options | {"colors": colors},
         }
-        self._state = state
-        self.alt = alt or still.describe(self.settings, first)
-        self.widget = _widget_class()(**state) if is_live() else None
-        self._bundle = self._render(first)
+        super().__init__(
+            "heterogeneity",
+            state,
+            still=still.draw(self.settings, first),
+            alt=alt or still.describe(self.settings, first),
+            bounds={"index": (0, len(self.settings) - 1)},
+            advice=f"it has {len(self.settings)} settings; pass fewer",
+        )
 
     @property
     def index(self) -> int:
         """The setting that is shown."""
-        return int(self._state["index"] if self.widget is None else self.widget.index)
+        return int(self._get("index"))
 
     @index.setter
     def index(self, value: int) -> None:
-        if self.widget is None:
-            raise RuntimeError("the figure has no kernel to talk to: pass index= instead")
-        self.widget.index = value
-
-    def _render(self, first: int) -> dict[str, Any]:
-        image = frames.encode(still.draw(self.settings, first))
-        if self.widget is not None:
-            view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-            kernel = {"application/vnd.jupyter.widget-view+json": view}
-            return kernel | {"image/png": image, "text/plain": self.alt}
-        html = page.module_html(
-            page.module_source("heterogeneity.js"),
-            page.asset("explore.css") + page.asset("heterogeneity.css"),
-            self._state,
-            image,
-            self.alt,
-        )
-        if len(html.encode()) > MAX_BYTES:
-            raise ValueError(
-                f"the figure weighs {len(html.encode()) / 1000:.0f} kB with {len(self.settings)} "
-                f"settings, at most {MAX_BYTES // 1000} kB are allowed: pass fewer settings"
-            )
-        return {"text/html": html, "image/png": image, "text/plain": self.alt}
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return self._bundle
-
-
-@cache
-def _widget_class() -> Any:
-    import anywidget
-    import traitlets
-
-    class LiveHeterogeneityExplorer(anywidget.AnyWidget):
-        """The same module, with its model in the kernel."""
-
-        _esm = page.module_source("heterogeneity.js")
-        _css = page.asset("explore.css") + page.asset("heterogeneity.css")
-        settings: Any = traitlets.List().tag(sync=True)
-        options: Any = traitlets.Dict().tag(sync=True)
-        index: Any = traitlets.Int().tag(sync=True)
-
-        @traitlets.validate("index")
-        def _inside(self, proposal: Any) -> int:
-            if not 0 <= proposal.value < len(self.settings):
-                raise ValueError(
-                    f"index must be from 0 to {len(self.settings) - 1}, got {proposal.value}"
-                )
-            return int(proposal.value)
-
-    return LiveHeterogeneityExplorer
+        self._set("index", value)
 
 
 def _telling(settings: Sequence[Setting]) -> int:

@@ -177,18 +177,6 @@ export function sentence({ w, alpha, found }) {
   return `At w = (${fixed(w[0])}, ${fixed(w[1])}) with α = ${fixed(alpha)}: the loss is ${fixed(found.f, 3)} before and ${fixed(found.F, 3)} after each client’s step. ${rest}`;
 }
 
-function slider(label, values, start, show, choose) {
-  const input = node("input", { type: "range", min: 0, max: values.length - 1, step: 1, value: start, "aria-label": label, autocomplete: "off", "data-lm-suppress-shortcuts": "true" });
-  const output = node("output", { "aria-live": "off" });
-  input.addEventListener("input", () => choose(values[Number(input.value)]));
-  const update = (value) => {
-    const at = values.reduce((best, v, k) => (Math.abs(v - value) < Math.abs(values[best] - value) ? k : best), 0);
-    [input.value, output.textContent] = [at, show(value)];
-    input.setAttribute("aria-valuetext", show(value));
-  };
-  return { el: node("label", { class: "fl-control" }, node("span", {}, label), input, output), update };
-}
-
 function readout() {
   const cells = {};
   const rows = Object.entries(LOOKS).map(([name, { name: words, color }]) => {
@@ -220,7 +208,7 @@ function render({ model, el }) {
   const panels = Object.keys(views).map((kind) => node("div", {}, node("p", { class: "fl-title" }, titles[kind]), views[kind].el));
   const table = readout();
   const key = node("p", { class: "fl-key" }, "✕ minimizer of f, ● minimizer of F, ○ where FO stands still, if that is on the map. Thin arrows: where the clients’ steps lead from w. Thick arrows: the directions of the table, turned downhill; the longest has a fixed length.");
-  el.replaceChildren(node("div", { class: "fl-land" }, node("div", { class: "fl-top" }, alpha.el, delta.el), words, node("div", { class: "fl-panels" }, ...panels), table.el, key));
+  el.replaceChildren(node("div", { class: "fl-hero fl-land" }, node("div", { class: "fl-top" }, alpha.el, delta.el), words, node("div", { class: "fl-panels" }, ...panels), table.el, key));
   const [made, best] = [{}, {}];
 
   const lowest = (rows) => {
@@ -250,18 +238,11 @@ function render({ model, el }) {
     words.textContent = sentence(now);
   };
   for (const { el: view } of Object.values(views)) {
-    const pick = (event) => {
+    dragged(view, (event, first) => {
       const at = view.querySelector("svg").getBoundingClientRect();
       set("w", clip([box[0] + ((event.clientX - at.left) / at.width) * (box[1] - box[0]), box[3] - ((event.clientY - at.top) / at.height) * (box[3] - box[2])]));
-    };
-    view.addEventListener("pointerdown", (event) => {
-      if (event.button) return;
-      view.setPointerCapture(event.pointerId);
-      event.preventDefault();
-      pick(event);
-      el.querySelector("[role=slider]").focus({ preventScroll: true });
+      if (first) el.querySelector("[role=slider]").focus({ preventScroll: true });
     });
-    view.addEventListener("pointermove", (event) => { if (view.hasPointerCapture(event.pointerId)) pick(event); });
   }
   el.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
@@ -269,13 +250,7 @@ function render({ model, el }) {
     event.preventDefault();
     set("w", clip(plus(event.shiftKey ? 0.25 : 0.05, move, model.get("w"))));
   });
-  let width = el.clientWidth;
-  const watch = new ResizeObserver(() => { if (el.clientWidth !== width) { width = el.clientWidth; update(); } });
-  update();
-  watch.observe(el);
-  const heard = ["w", "alpha", "delta"].map((name) => `change:${name}`);
-  heard.forEach((name) => model.on(name, update));
-  return () => { watch.disconnect(); heard.forEach((name) => model.off(name, update)); };
+  return follow(model, el, ["w", "alpha", "delta"], update);
 }
 
 export default { render };

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -12,8 +11,8 @@ from torch import Tensor
 from fedlearn_lib.data.clients import Batch
 from fedlearn_lib.oracles import MODES, adapt, gradient, maml_gradient
 from fedlearn_lib.trees import Params
-from fedlearn_lib.widgets import frames, page
-from fedlearn_lib.widgets.frontend import is_live
+from fedlearn_lib.widgets import landscape_still
+from fedlearn_lib.widgets.hero import Hero
 
 ALPHAS = tuple(k / 100 for k in range(61))
 DELTAS = (0.001, 0.01, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -39,7 +38,7 @@ def bent_quadratic(w: Params, batch: Batch) -> Tensor:
     return (0.5 * torch.einsum("bi,bij,bj->b", u, A, u) + rest[:, 2] * round_part).mean()
 
 
-class MetaLandscape:
+class MetaLandscape(Hero):
     """Show $f$ and $F$ of two to four clients in the plane; make it the last line of a cell.
 
     The reader drags the point $w$ (or moves it with the arrow keys) and sets α and δ. Two maps show
@@ -89,8 +88,12 @@ class MetaLandscape:
         }
         first = self.standstill(0.0) if w is None else w
         self._state["w"] = [round(float(v), 4) for v in first]
-        self.widget = _widget_class()(**self._state) if is_live() else None
-        self._bundle = self._render()
+        super().__init__(
+            "landscape",
+            self._state,
+            still=landscape_still.draw(self, self._state),
+            alt=landscape_still.describe(self, self._state),
+        )
 
     def directions(self, w: Sequence[float], alpha: float, delta: float) -> dict[str, Any]:
         """Return f, F, and the four directions at w, from the library's own functions."""
@@ -140,41 +143,6 @@ class MetaLandscape:
     def _mean(self, values: list[Tensor]) -> Tensor:
         mean: Tensor = torch.tensordot(self.p, torch.stack(values), dims=1)
         return mean
-
-    def _render(self) -> dict[str, Any]:
-        from fedlearn_lib.widgets import landscape_still
-
-        alt = landscape_still.describe(self, self._state)
-        image = frames.encode(landscape_still.draw(self, self._state))
-        if self.widget is not None:
-            view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-            kernel = {"application/vnd.jupyter.widget-view+json": view}
-            return kernel | {"image/png": image, "text/plain": alt}
-        style = page.asset("explore.css") + page.asset("landscape.css")
-        html = page.module_html(page.module_source("landscape.js"), style, self._state, image, alt)
-        return {"text/html": html, "image/png": image, "text/plain": alt}
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return self._bundle
-
-
-@cache
-def _widget_class() -> Any:
-    import anywidget
-    import traitlets
-
-    class LiveMetaLandscape(anywidget.AnyWidget):
-        """The same module, with its model in the kernel."""
-
-        _esm = page.module_source("landscape.js")
-        _css = page.asset("explore.css") + page.asset("landscape.css")
-        clients: Any = traitlets.List().tag(sync=True)
-        options: Any = traitlets.Dict().tag(sync=True)
-        w: Any = traitlets.List().tag(sync=True)
-        alpha: Any = traitlets.Float().tag(sync=True)
-        delta: Any = traitlets.Float().tag(sync=True)
-
-    return LiveMetaLandscape
 
 
 def _check_clients(A: Tensor, centers: Tensor, bend: Tensor, p: Tensor) -> None:

@@ -20,6 +20,14 @@ def module_source(name: str) -> str:
     return asset("dom.js") + asset(name)
 
 
+def hero_style(name: str) -> str:
+    """Return a hero figure's style, with what all of them share before it.
+
+    Several may stand on one page: a rule that changes a shared one needs a narrower selector.
+    """
+    return asset("explore.css") + asset("hero.css") + asset(name)
+
+
 def script_json(value: Any) -> str:
     """Return JSON that may stand inside a ``<script>``."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
