@@ -7,12 +7,14 @@ from fedlearn_lib.widgets.explore import Explorer, explore
 from fedlearn_lib.widgets.frontend import is_live
 from fedlearn_lib.widgets.heterogeneity import HeterogeneityExplorer
 from fedlearn_lib.widgets.landscape import MetaLandscape
+from fedlearn_lib.widgets.paths import PathExplorer
 from fedlearn_lib.widgets.settings import Setting, mean_label_tv
 
 __all__ = [
     "Explorer",
     "HeterogeneityExplorer",
     "MetaLandscape",
+    "PathExplorer",
     "Setting",
     "explore",
     "is_live",

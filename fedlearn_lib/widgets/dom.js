@@ -47,3 +47,12 @@ function follow(model, el, names, update) {
   names.forEach((name) => model.on(`change:${name}`, update));
   return () => { watch.disconnect(); names.forEach((name) => model.off(`change:${name}`, update)); };
 }
+
+/** The background that the figure stands on, for things that must cover what is below them. */
+function groundOf(el) {
+  for (let at = el; at; at = at.parentElement) {
+    const color = getComputedStyle(at).backgroundColor;
+    if (!/^rgba\(.*, 0\)$|^transparent$/.test(color)) return color;
+  }
+  return "#fff";
+}

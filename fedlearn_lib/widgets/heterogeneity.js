@@ -53,15 +53,6 @@ function ticksOf(low, high, count) {
   return ticks;
 }
 
-/** The background that the figure stands on, for things that must cover what is below them. */
-function groundOf(el) {
-  for (let at = el; at; at = at.parentElement) {
-    const color = getComputedStyle(at).backgroundColor;
-    if (!/^rgba\(.*, 0\)$|^transparent$/.test(color)) return color;
-  }
-  return "#fff";
-}
-
 function say(setting) {
   const { name, symbol } = KINDS[setting.kind];
   return setting.label || (setting.value === null ? name : `${name}, ${symbol ?? "value"} = ${setting.value}`);

@@ -16,8 +16,9 @@ def asset(name: str) -> str:
 
 
 def module_source(name: str) -> str:
-    """Return a figure's ES module, with the helpers that all figures share before it."""
-    return asset("dom.js") + asset(name)
+    """Return a figure's ES module, with the helpers that it shares with others before it."""
+    text = asset(name)
+    return asset("dom.js") + (asset("chart.js") if "timeChart(" in text else "") + text
 
 
 def hero_style(name: str) -> str:
