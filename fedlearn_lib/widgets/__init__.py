@@ -4,6 +4,7 @@ Nothing of ipywidgets, anywidget or matplotlib is imported before a figure is as
 """
 
 from fedlearn_lib.widgets.explore import Explorer, explore
+from fedlearn_lib.widgets.filters import FiltersEntering
 from fedlearn_lib.widgets.frontend import is_live
 from fedlearn_lib.widgets.heterogeneity import HeterogeneityExplorer
 from fedlearn_lib.widgets.landscape import MetaLandscape
@@ -12,6 +13,7 @@ from fedlearn_lib.widgets.settings import Setting, mean_label_tv
 
 __all__ = [
     "Explorer",
+    "FiltersEntering",
     "HeterogeneityExplorer",
     "MetaLandscape",
     "PathExplorer",
