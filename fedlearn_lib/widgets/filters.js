@@ -38,7 +38,7 @@ function tile(layer, pixels, k, g, time) {
   const since = inSince(layer.inside, k, g);
   const values = pixels(k, g);
   const drawn = h * w > 1
-    ? values.map((v, at) => node("svg:rect", { x: at % w, y: Math.floor(at / w), width: 1, height: 1, style: `fill:color-mix(in oklab,var(--${v < 0 ? "minus" : "plus"}) ${(100 * Math.abs(v) / layer.scale).toFixed(0)}%,transparent)` }))
+    ? values.map((v, at) => node("svg:rect", { x: at % w, y: Math.floor(at / w), width: 1, height: 1, style: `fill:color-mix(in oklab,var(--${v < 0 ? "minus" : "plus"}) ${(100 * (Math.abs(v) / layer.scale) ** 0.7).toFixed(0)}%,transparent)` }))
     : [node("svg:rect", { class: "fl-bar", x: 0.25, y: 1 - values[0] / layer.scale, width: 0.5, height: values[0] / layer.scale })];
   const norm = Math.hypot(...values);
   const count = layer.inside[0].length;
@@ -125,7 +125,7 @@ function render({ model, el }) {
     tiles.replaceChildren(...Array.from({ length: count }, (_, g) => tile(layer, (at, f) => filterAt(layer, at, f), k, g, time)));
     title.textContent = `${layer.name}: ${layer.shape[0] * layer.shape[1] > 1 ? "its filters" : "the norms of its filters"}`;
     legend.forEach((span, i) => span.replaceChildren(node("i", { style: `--tone:${COLORS[i]}` }), `${curves[i][0]} ${percent(curves[i][1][k])}`));
-    key.textContent = `Green: in the support, under it since when. Pale, dashed: not in it. ${layer.shape[0] * layer.shape[1] > 1 ? "Orange pixels are positive, purple ones negative" : "The bars are norms"}, on one scale for the whole run. Ticks on the time axis: a filter of this layer comes in. On the slider, Page up and Page down jump from one to the next.`;
+    key.textContent = `Green: in the support, under it since when. Pale, dashed: not in it. ${layer.shape[0] * layer.shape[1] > 1 ? "Orange weights are positive, purple ones negative, stronger is larger" : "The bars are norms"}, on one scale for the whole run. Ticks on the time axis: a filter of this layer comes in. On the slider, Page up and Page down jump from one to the next.`;
     clock.update(k);
     select.value = model.get("layer");
     table.update(k);

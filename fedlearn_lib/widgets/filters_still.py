@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from fedlearn_lib.viz import COLORS
 from fedlearn_lib.widgets import frames
 
@@ -41,7 +39,8 @@ def draw(shown: FiltersEntering, index: int, label: str) -> bytes:
     chosen = moments(shown, index)
     with style.context("default"):
         fig = Figure(figsize=(7.4, 1.9 + 0.62 * len(chosen)), layout="constrained")
-        upper, lower = fig.subfigures(2, 1, height_ratios=[len(chosen) * 0.62, 1.9])
+        parts = fig.subfigures(2, 1, squeeze=False, height_ratios=[len(chosen) * 0.62, 1.9])
+        upper, lower = parts[0, 0], parts[1, 0]
         count = min(MOST, shown.inside[shown.layer].shape[1])
         grid = upper.subplots(len(chosen), count, squeeze=False)
         for row, k in zip(grid, chosen, strict=True):
@@ -64,7 +63,11 @@ def _filters(row: list[Axes], shown: FiltersEntering, k: int) -> None:
         inside = bool(shown.inside[shown.layer][k, g])
         if h * w > 1:
             ax.imshow(
-                pixels[k, g], cmap="PuOr_r", vmin=-scale, vmax=scale, alpha=1.0 if inside else 0.3
+                pixels[k, g].numpy(),
+                cmap="PuOr_r",
+                vmin=-scale,
+                vmax=scale,
+                alpha=1.0 if inside else 0.3,
             )
         else:
             color = COLORS["support in" if inside else "support out"]
@@ -84,7 +87,7 @@ def _accuracy(ax: Axes, shown: FiltersEntering, chosen: list[int], label: str) -
     for k in chosen:
         ax.axvline(shown.time[k], color=COLORS["truth"], lw=0.8, ls=(0, (2, 3)))
     entered = [t for t in shown.entries(shown.layer) if t is not None]
-    ticks = torch.zeros(len(entered)).tolist()
+    ticks = [0.0] * len(entered)
     ax.plot(entered, ticks, "|", ms=12, color=COLORS["support in"], clip_on=False)
     ax.set(ylim=(0, 1.02), xlabel=label, ylabel="test accuracy")
     ax.spines[["top", "right"]].set_visible(False)

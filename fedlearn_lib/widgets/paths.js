@@ -88,7 +88,7 @@ function curvesOf(setting, method, { names, truth, span }) {
     kind: truth[j] ? "" : "fl-false",
     tone: truth[j] ? METHODS[method].tone : undefined,
     end: truth[j] ? name : undefined,
-    value: (t) => at(t).beta[j],
+    value: (t) => at(t).beta[j] || (truth[j] ? 0 : Infinity), // nobody points at what is out
     says: (t) => `${name}: ${METHODS[method].name} ${minus(fixed(at(t).beta[j], 3))}, truth ${written(truth[j])}`,
   })).sort((a, b) => (a.kind === "") - (b.kind === ""));
 }
@@ -146,10 +146,10 @@ function render({ model, el }) {
   const field = node("fieldset", { class: "fl-choice" }, node("legend", {}, "LASSO at"), ...radios.map((radio) => node("label", {}, radio, choices[radio.value])));
   clock.el.querySelector("input").addEventListener("keydown", (event) => {
     const times = settings[index()].t;
-    const to = { PageUp: times.find((t) => t > model.get("t") * (1 + 1e-8)), PageDown: times.findLast((t) => t < model.get("t") * (1 - 1e-8)) }[event.key];
+    const to = { PageUp: times.find((t) => t > model.get("t")), PageDown: times.findLast((t) => t < model.get("t")) }[event.key];
     if (!event.key.startsWith("Page")) return;
     event.preventDefault();
-    if (to !== undefined && to <= span[1]) move(to * (1 + 2e-9)); // rounding must not land before the knot
+    if (to !== undefined && to <= span[1]) move(to);
   });
 
   const words = node("p", { class: "fl-say", role: "status", "aria-live": "polite" });

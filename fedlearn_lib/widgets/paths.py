@@ -64,12 +64,13 @@ class PathExplorer(Hero):
         )
         problems = [make(**point) for point in grid.points(self.grid)]
         first = 1 / max(float((X.T @ y).abs().max()) / len(y) for X, y in problems)
-        self.t_max = 100 * first if t_max is None else float(t_max)
+        self.t_min, self.t_max = (
+            float(f"{end:.6g}") for end in (0.8 * first, 100 * first if t_max is None else t_max)
+        )
         self.paths = [paths_of(X, y, self.truth, self.t_max) for X, y in problems]
-        self.t_min = 0.8 * first
         where = [self.grid[name].index(value) for name, value in self.start.items()]
         shown = self.paths[self._index(**self.start)]
-        at = telling(shown, self.t_max) if t is None else float(t)
+        at = float(f"{telling(shown, self.t_max) if t is None else t:.9g}")
         if not self.t_min <= at <= self.t_max:
             raise ValueError(
                 f"t must be between {self.t_min:.3g} and t_max={self.t_max:.3g}, got {t}; "

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from matplotlib.figure import Figure
+from pages import THEMES, module
 
 from fedlearn_lib import label_distribution, total_variation
 from fedlearn_lib.data import Clients, partition_dirichlet, partition_iid, partition_two_groups
@@ -25,12 +25,10 @@ from fedlearn_lib.widgets import (
 )
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
-THEMES = {
-    "light": "background:#fff;color:#222832",
-    "dark": "background:#14181e;color:#ced6dd;color-scheme:dark",
-}
+Open = Callable[..., "Page"]
+
 LABELS = torch.arange(2000) % 10
 M = 12
 
@@ -88,41 +86,6 @@ def bundles(settings: list[Setting]) -> dict[str, str]:
         land = landscape()
     shown = {"first": first, "second": second, "hero": hero, "land": land}
     return {name: figure._repr_mimebundle_()["text/html"] for name, figure in shown.items()}
-
-
-Open = Callable[..., "Page"]
-
-
-@pytest.fixture
-def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Open figures as a page from a file; anything that leaves it, or fails in it, is an error."""
-    contexts, wrong = [], []
-
-    def build(*figures: str, theme: str = "light", width: int = 1280, **options: object) -> Page:
-        context = browser.new_context(
-            offline=True, viewport={"width": width, "height": 900}, **options
-        )
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-        tab.on("request", lambda r: wrong.append(r.url) if r.url.startswith("http") else None)
-        style = f"body{{font:16px sans-serif;max-width:780px;margin:1rem auto;{THEMES[theme]}}}"
-        path = tmp_path / f"{len(contexts)}.html"
-        path.write_text(
-            f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width"><title>Figures</title>'
-            f"<style>{style}</style></head><body><main><h1>Figures</h1>"
-            f"{'<hr>'.join(figures)}</main></body></html>",
-            encoding="utf-8",
-        )
-        tab.goto(path.as_uri())
-        return tab
-
-    yield build
-    for context in contexts:
-        context.close()
-    assert wrong == []
 
 
 # ---------------------------------------------------------------- explore
@@ -292,12 +255,6 @@ def test_total_variation_in_the_page_is_the_librarys(open_page, bundles, setting
 
 
 # ---------------------------------------------------------------- the meta-gradient landscape
-
-
-def module(name: str) -> str:
-    """The figure's own functions, as something that a page can import."""
-    coded = base64.b64encode(page.module_source(name).encode()).decode()
-    return f"data:text/javascript;base64,{coded}"
 
 
 def test_directions_in_the_page_are_the_librarys(open_page: Open, bundles: dict[str, str]):

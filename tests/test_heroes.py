@@ -1,0 +1,267 @@
+"""The hero figures of Part III without a browser: what they compute, carry and refuse."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from toy_heroes import ENTER, TRUTH, explorer, filters, problem, record
+
+from fedlearn_lib.inclusion.iss import certificate
+from fedlearn_lib.widgets import FiltersEntering, PathExplorer, grid
+from fedlearn_lib.widgets.knots import paths_of
+
+POINTS = [(noise, corr) for noise in (0.0, 0.4, 1.0) for corr in (0.0, 0.5, 0.8)]
+
+
+@pytest.fixture(autouse=True)
+def _static(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDLEARN_FIGURES", "static")
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDLEARN_FIGURES", "live")
+
+
+@pytest.fixture(scope="module")
+def shown() -> PathExplorer:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLEARN_FIGURES", "static")
+        return explorer()
+
+
+@pytest.mark.parametrize("make", [explorer, filters])
+def test_a_hero_is_one_bundle_that_fetches_nothing(make):
+    bundle = make()._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    html = bundle["text/html"]
+    assert len(html.encode()) <= 300_000
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", html)
+    assert html.count("</script>") == 1
+    assert bundle == make()._repr_mimebundle_(), "the same bytes twice"
+    still = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"], validate=True)))
+    assert still.width > 900
+    assert len(bundle["text/plain"]) > 80
+
+
+@pytest.mark.usefixtures("live")
+@pytest.mark.parametrize("make", [explorer, filters])
+def test_a_hero_talks_to_a_kernel(make):
+    bundle = make()._repr_mimebundle_()
+    kernel = "application/vnd.jupyter.widget-view+json"
+    assert set(bundle) == {kernel, "image/png", "text/plain"}
+
+
+@pytest.mark.usefixtures("live")
+def test_a_kernel_hears_and_guards_the_numbers():
+    paths, run = explorer(), filters()
+    paths.widget.set_state({"t": 1, "where": [2, 0], "compare": "time"})  # what the page sends
+    assert (paths.widget.t, paths.widget.where, paths.widget.compare) == (1.0, [2, 0], "time")
+    with pytest.raises(ValueError, match=r"t must be from 0\.\d+ to \d+.*, got 1000"):
+        paths.widget.t = 1000.0
+    run.widget.set_state({"index": 20, "layer": 1})
+    assert (run.widget.index, run.widget.layer) == (20, 1)
+    with pytest.raises(ValueError, match="layer must be from 0 to 1, got 2"):
+        run.widget.layer = 2
+
+
+# ---------------------------------------------------------------- the regularization path explorer
+
+
+def test_the_start_makes_the_point(shown: PathExplorer):
+    """The same support, that of the truth: ISS is the least-squares fit on it, LASSO is shrunk."""
+    t = shown._state["t"]
+    at = shown.at(t, compare="support")
+    assert (at["iss"] != 0).equal(TRUTH != 0)
+    assert (at["lasso"] != 0).equal(TRUTH != 0)
+    X, y = problem(**shown.start)
+    S = TRUTH.nonzero()[:, 0]
+    fit = torch.linalg.lstsq(X[:, S], y[:, None]).solution[:, 0]
+    torch.testing.assert_close(at["iss"][S], fit, rtol=0, atol=1e-10)
+    assert bool((at["lasso"][S] * TRUTH[S].sign() < fit * TRUTH[S].sign()).all()), "all shrunk"
+    off = [float((at[name] - TRUTH)[S].abs().mean()) for name in ("iss", "lasso")]
+    assert off[0] < 0.5 * off[1]
+    assert at["iss_error"] < at["lasso_error"] < shown.at(t)["lasso_error"]
+
+
+def test_on_an_orthogonal_design_both_paths_are_known_on_paper():
+    """ISS jumps to y_j at t = 1/|y_j|; the LASSO is y_j shrunk by 1/t, also between its knots."""
+    y = torch.tensor([3.0, -2.0, 1.0, 0.5], dtype=torch.float64)
+    both = paths_of(2 * torch.eye(4), 2 * y, torch.ones(4), 50.0)
+    for t in torch.logspace(-1, 1.69, 97, dtype=torch.float64).tolist():
+        jumped = torch.where(t >= 1 / y.abs(), y, 0)
+        torch.testing.assert_close(both.iss_at(t), jumped, rtol=0, atol=1e-12)
+        shrunk = y.sign() * (y.abs() - 1 / t).clamp(min=0)
+        torch.testing.assert_close(both.lasso_at(1 / t), shrunk, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("noise", "correlation"), POINTS)
+def test_both_paths_are_optimal_at_every_setting(noise, correlation, shown: PathExplorer):
+    """ISS has its certificate; the LASSO's correlations are at most λ, and λ with sign where in."""
+    paths = shown.paths[shown._index(noise=noise, correlation=correlation)]
+    X, y = problem(noise, correlation)
+    assert certificate(paths.iss, X, y).worst < 1e-8
+    ends = float(paths.lam[0]), float(paths.lam[-1])
+    for lam in np.geomspace(*ends, 60):
+        beta = paths.lasso_at(float(lam))
+        pull = X.T @ (y - X @ beta) / len(y)
+        assert float(pull.abs().max()) <= lam + 1e-9
+        inside = beta != 0
+        torch.testing.assert_close(pull[inside], lam * beta[inside].sign(), rtol=0, atol=1e-9)
+    assert not bool(paths.lasso_at(1.01 * ends[0]).any())
+
+
+@pytest.mark.parametrize(("noise", "correlation"), POINTS)
+def test_the_same_support_is_the_smallest_weight_that_has_it(noise, correlation, shown):
+    """Against a search over 3,000 weights, at every piece of the ISS path."""
+    paths = shown.paths[shown._index(noise=noise, correlation=correlation)]
+    lams = np.geomspace(float(paths.lam[0]), float(paths.lam[-1]), 3000)
+    supports = torch.stack([paths.lasso_at(float(lam)) != 0 for lam in lams])
+    seen = 0
+    for t in (paths.iss.t * 1.0001).tolist():
+        wanted = paths.iss_at(t) != 0
+        having = (supports == wanted).all(1).nonzero()[:, 0]
+        lam = paths.same_support(t)
+        if lam is None:
+            assert not len(having)
+            continue
+        assert (paths.lasso_at(lam) != 0).equal(wanted)
+        if len(having):
+            seen += 1
+            last = int(having[-1])  # a piece is at most lams[0] long, and 0.1 % of it is kept off
+            assert lams[min(last + 1, 2999)] * (1 - 1e-9) <= lam <= lams[last] + 1e-3 * lams[0]
+    assert seen >= 1
+
+
+def test_before_the_first_knot_nothing_is_in(shown: PathExplorer):
+    at = shown.at(shown.t_min, noise=1.0, compare="support")
+    assert not bool(at["iss"].any())
+    assert not bool(at["lasso"].any())
+    X, _ = problem(1.0, 0.0)
+    assert at["iss_error"] == pytest.approx(float((X @ TRUTH).square().mean()), rel=1e-12)
+
+
+def test_one_slider_is_enough_and_a_time_can_be_given():
+    only = PathExplorer(lambda noise: problem(noise, 0.0), TRUTH, noise=[0.1, 1.0], t=1.0,
+                        compare="time", names=[f"x{j}" for j in range(12)])  # fmt: skip
+    assert only._state["t"] == 1.0
+    assert only._state["where"] == [1]
+    assert only._state["options"]["grid"] == [["noise σ", ["0.1", "1"]]]
+    assert "noise 1. At time 1" in only._repr_mimebundle_()["text/plain"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"compare": "lambda"}, 'compare must be "support" or "time", got \'lambda\''),
+        ({"t": 1e6}, "t must be between"),
+        ({"noise": list(range(31))}, "at most 30 settings in all.*with 93"),
+        ({"third": [1, 2]}, "one or two sliders"),
+        ({"start": {"noise": 0.3}}, "noise=0.3, which is not one of"),
+        ({"names": ["x"]}, "names as long"),
+        ({"labels": {"sigma": "σ"}}, "labels names"),
+    ],
+)
+def test_a_wrong_path_figure_is_named(changed: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        explorer(**changed)
+    with pytest.raises(ValueError, match="coefficient that is not zero"):
+        PathExplorer(problem, 0 * TRUTH, noise=[0.0, 1.0])
+
+
+def test_a_heavy_path_figure_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fedlearn_lib.widgets.paths.MAX_BYTES", 30_000)
+    with pytest.raises(ValueError, match=r"weighs \d+ kB, at most 30 kB.*it has 9 settings"):
+        explorer()
+
+
+# ---------------------------------------------------------------- filters entering
+
+
+def test_every_pixel_survives_as_a_byte():
+    """Every moment of both layers, to half a step of 127; norms where channels are many."""
+    shown, given = filters(), record()["filters"]
+    for layer in shown._state["layers"]:
+        w = given[layer["name"]]
+        wanted = w[:, :, 0] if layer["shape"] == [5, 5] else w.flatten(2).norm(dim=2)
+        data = np.frombuffer(base64.b64decode(layer["data"]), np.int8).astype(np.float64)
+        found = torch.from_numpy(data / 127 * layer["scale"]).view(wanted.shape)
+        assert float((found - wanted).abs().max()) <= 0.51 * layer["scale"] / 127
+        assert layer["scale"] == pytest.approx(float(wanted.abs().max()), rel=1e-5)
+
+
+def test_entries_and_shares_are_those_of_the_support():
+    shown = filters()
+    for name, times in ENTER.items():
+        for found, wanted in zip(shown.entries(name), times, strict=True):
+            if wanted > 4:
+                assert found is None
+            else:  # the first of the moments, 0.2 apart, that is not before
+                assert wanted - 1e-4 <= found < wanted + 0.2
+    parts = {part["name"]: part for part in shown.parts}
+    assert [(p["unit"], p["all"]) for p in shown.parts] == [
+        ("filters", 6), ("filters", 16), ("weights", 240)
+    ]  # fmt: skip
+    for name, gamma in record()["support"].items():
+        inside = gamma != 0
+        counts = inside.flatten(2).any(2).sum(1) if inside.ndim == 5 else inside.flatten(1).sum(1)
+        assert parts[name]["in"] == counts.tolist()
+    assert parts["conv1"]["in"][-1] == 4, "five came in, one left"
+
+
+def test_a_mask_and_recorded_norms_do_as_well():
+    given = record()
+    norms = {name: w.flatten(2).norm(dim=2) for name, w in given["filters"].items()}
+    mask = {name: g.flatten(2).any(2) for name, g in given["support"].items() if name != "fc1"}
+    lean = filters(filters=norms, support=mask)
+    assert [layer["shape"] for layer in lean._state["layers"]] == [[1, 1], [1, 1]]
+    assert [layer["inside"] for layer in lean._state["layers"]] == [
+        layer["inside"] for layer in filters()._state["layers"]
+    ]
+
+
+def test_the_run_starts_where_half_of_the_layer_is_in():
+    shown = filters()
+    inside = shown.inside["conv1"].sum(1)
+    k = shown._state["index"]
+    assert inside[k] >= 3 > inside[k - 1]
+    assert filters(start=0)._state["index"] == 0
+    assert filters(layer="conv2")._state["layer"] == 1
+    never = record()
+    never["support"] = never["support"] | {"conv1": 0 * never["support"]["conv1"]}
+    assert FiltersEntering(**never)._state["index"] == 20
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"time": [0.0] * 21}, "2 to 200 increasing moments, got 21"),
+        ({"time": [1.0]}, "increasing moments, got 1"),
+        ({"filters": {}}, "at least one layer"),
+        ({"filters": {"conv9": torch.ones(21, 6, 5, 5)}}, r"missing are \['conv9'\]"),
+        ({"filters": {"conv1": torch.ones(21, 5, 5, 5)}}, r"filters\['conv1'\] must be \[K"),
+        ({"filters": {"conv1": torch.full((21, 6), float("nan"))}}, "must be finite"),
+        ({"curves": {"dense": [50.0] * 21}}, "pass shares, not percent"),
+        ({"curves": {}}, "one to three lists of 21"),
+        ({"layer": "fc1"}, r"layer must be one of \['conv1', 'conv2'\]"),
+        ({"start": 21}, "start must be from 0 to 20, got 21"),
+    ],
+)
+def test_a_wrong_run_is_named(changed: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        filters(**changed)
+    short = record()
+    short["support"] = short["support"] | {"fc1": torch.ones(20, 3)}
+    with pytest.raises(ValueError, match=r"support\['fc1'\] must be \[K …\] with K = 21"):
+        FiltersEntering(**short)
+
+
+def test_the_grid_of_a_path_figure_is_that_of_every_figure(shown: PathExplorer):
+    assert [tuple(point.values()) for point in grid.points(shown.grid)] == POINTS
+    assert len(shown.paths) == len(POINTS)

@@ -1,0 +1,56 @@
+"""A sparse regression on a small grid, and a made-up run whose filters enter one by one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fedlearn_lib.widgets import FiltersEntering, PathExplorer
+
+TRUTH = torch.zeros(12, dtype=torch.float64)
+TRUTH[[1, 4, 7]] = torch.tensor([2.5, -1.5, 1.0], dtype=torch.float64)
+GRID = {"noise": [0.0, 0.4, 1.0], "correlation": [0.0, 0.5, 0.8]}
+
+
+def problem(noise: float, correlation: float) -> tuple[Tensor, Tensor]:
+    """Columns that share a part, so that coordinates leave and the LASSO errs."""
+    generator = torch.Generator().manual_seed(3)
+    own = torch.randn(40, 12, generator=generator, dtype=torch.float64)
+    shared = torch.randn(40, 1, generator=generator, dtype=torch.float64)
+    e = torch.randn(40, generator=generator, dtype=torch.float64)
+    X = (1 - correlation) ** 0.5 * own + correlation**0.5 * shared
+    return X, X @ TRUTH + noise * e
+
+
+def explorer(**options: object) -> PathExplorer:
+    options = GRID | {"start": {"noise": 0.4, "correlation": 0.0}} | options
+    return PathExplorer(problem, TRUTH, **options)
+
+
+#: When each filter of the two layers enters; filter 2 of the first one leaves at 3 for good.
+ENTER = {"conv1": [1.0, 0.5, 9.0, 2.0, 1.5, 2.5], "conv2": [0.5 * k for k in range(1, 17)]}
+
+
+def record() -> dict[str, object]:
+    """What a recorder gives: 21 moments, weights, sparse copies, accuracies."""
+    generator = torch.Generator().manual_seed(0)
+    time = torch.linspace(0, 4, 21)
+    shapes = {"conv1": (6, 1, 5, 5), "conv2": (16, 6, 5, 5)}
+    weights, gamma = {}, {}
+    for name, shape in shapes.items():
+        grown = (0.2 + time[:, None] / torch.tensor(ENTER[name])).clamp(max=1.2)
+        weights[name] = torch.randn(shape, generator=generator) * grown[..., None, None, None]
+        inside = time[:, None] >= torch.tensor(ENTER[name]) - 1e-4
+        gamma[name] = 0.5 * weights[name] * inside[..., None, None, None]
+    gamma["conv1"][16:, 1] = 0
+    single = time[:, None, None] >= 8 * torch.rand(1, 20, 12, generator=generator)
+    dense = 0.1 + 0.85 * (1 - torch.exp(-2 * time))
+    sparse = 0.1 + 0.8 * (1 - torch.exp(-time))
+    return {
+        "time": time, "filters": weights, "support": gamma | {"fc1": single},
+        "curves": {"dense": dense, "on the support": sparse}, "label": "epoch",
+    }  # fmt: skip
+
+
+def filters(**options: object) -> FiltersEntering:
+    return FiltersEntering(**record() | options)
