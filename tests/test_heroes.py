@@ -139,6 +139,13 @@ def test_the_same_support_is_the_smallest_weight_that_has_it(noise, correlation,
     assert seen >= 1
 
 
+def test_a_path_that_lars_loses_is_refused():
+    """Two coordinates that enter at the same time: scikit-learn 1.9 goes astray from there on."""
+    y = 2 * torch.tensor([2.5, 0.5, 0.5, 0.5])
+    with pytest.raises(ValueError, match="LARS lost the LASSO's path before lambda = 0"):
+        paths_of(2 * torch.eye(4), y, torch.ones(4), 45.0)
+
+
 def test_before_the_first_knot_nothing_is_in(shown: PathExplorer):
     at = shown.at(shown.t_min, noise=1.0, compare="support")
     assert not bool(at["iss"].any())

@@ -96,7 +96,23 @@ def paths_of(X: Tensor, y: Tensor, truth: Tensor, t_max: float) -> Paths:
     lam, _, rows = lars_path(X.numpy(), y.numpy(), method="lasso", alpha_min=1 / t_max)
     lasso = torch.from_numpy(rows.T.copy())
     lasso[lasso.abs() < 1e-10 * lasso.abs().max()] = 0  # what LARS leaves of a coordinate that left
-    return Paths(X, truth, iss, torch.from_numpy(lam.copy()), lasso)
+    both = Paths(X, truth, iss, torch.from_numpy(lam.copy()), lasso)
+    _check_lasso(both, y)
+    return both
+
+
+def _check_lasso(both: Paths, y: Tensor) -> None:
+    """Hold the LASSO against its optimality conditions in the middle of every piece."""
+    for before, after in zip(both.lam, both.lam[1:], strict=False):
+        lam = float(before + after) / 2
+        beta = both.lasso_at(lam)
+        pull = both.X.T @ (y - both.X @ beta) / len(y)
+        gap = torch.where(beta != 0, pull - lam * beta.sign(), (pull.abs() - lam).clamp(min=0))
+        if float(gap.abs().max()) > 1e-6 * float(both.lam[0]):
+            raise ValueError(
+                f"LARS lost the LASSO's path before lambda = {lam:.3g}: two coefficients enter at "
+                "the same time, or columns repeat each other; change the data a little"
+            )
 
 
 def _digits(values: Tensor) -> list[float]:

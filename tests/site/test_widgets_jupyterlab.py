@@ -25,7 +25,8 @@ sys.path.insert(0, {str(ROOT)!r})
 import torch
 from matplotlib.figure import Figure
 from fedlearn_lib.widgets import (
-    HeterogeneityExplorer, MetaLandscape, Setting, explore, mean_label_tv
+    FiltersEntering, HeterogeneityExplorer, MetaLandscape, PathExplorer, Setting, explore,
+    mean_label_tv
 )
 
 def draw(tau):
@@ -48,6 +49,18 @@ hero""",
 land""",
     "land.widget.alpha = 0.1",
     'print("point at", land.widget.w)',
+    """X, e = 2 * torch.eye(4).double(), torch.tensor([1.0, -1, 1, 0.5]).double()
+truth = torch.tensor([2.0, 1.0, 0, 0]).double()
+paths = PathExplorer(lambda noise: (X, X @ truth + noise * e), truth, noise=[0.1, 0.5], t=1.0)
+paths""",
+    "paths.widget.t = 5.0",
+    'print("paths at", paths.widget.where, paths.widget.t)',
+    """S = torch.tensor([[0, 0], [0, 1], [1, 1]])
+run = FiltersEntering([0, 1, 2], filters={"conv": torch.ones(3, 2, 1, 2, 2)}, label="epoch",
+                      support={"conv": S}, curves={"dense": [0.1, 0.5, 0.9]}, start=0)
+run""",
+    "run.widget.index = 1",
+    'print("run at", run.widget.index)',
 ]
 
 
@@ -106,7 +119,7 @@ def _run_all(tab: Page) -> None:
 
 @pytest.mark.slow
 def test_figures_are_live_in_jupyterlab(lab: str, browser: Browser):
-    context = browser.new_context(viewport={"width": 1200, "height": 2400})
+    context = browser.new_context(viewport={"width": 1200, "height": 5200})
     tab = context.new_page()
     tab.set_default_timeout(120_000)
     tab.goto(lab)
@@ -140,4 +153,22 @@ def test_figures_are_live_in_jupyterlab(lab: str, browser: Browser):
     tab.locator(".jp-CodeCell").nth(7).locator(".cm-content").click()
     tab.keyboard.press("Shift+Enter")
     tab.get_by_text("point at [0.5, 0.55]").wait_for()
+
+    tab.locator(".fl-paths .fl-say", has_text="t = 5.00:").wait_for()
+    tab.get_by_role("slider", name="noise σ").focus()
+    tab.keyboard.press("Home")
+    tab.get_by_role("slider", name="time t").focus()
+    tab.keyboard.press("PageDown")  # to the last knot before: the second coefficient enters at 1.05
+    tab.locator(".fl-paths .fl-say", has_text="t = 1.05:").wait_for()
+    tab.locator(".jp-CodeCell").nth(10).locator(".cm-content").click()
+    tab.keyboard.press("Shift+Enter")
+    tab.get_by_text("paths at [0] 1.0526").wait_for()
+
+    tab.locator(".fl-filters .fl-say", has_text="epoch 1: 1 of 2 filters").wait_for()
+    tab.get_by_role("slider", name="epoch").focus()
+    tab.keyboard.press("ArrowRight")
+    tab.locator(".fl-filters .fl-say", has_text="epoch 2: 2 of 2 filters").wait_for()
+    tab.locator(".jp-CodeCell").nth(13).locator(".cm-content").click()
+    tab.keyboard.press("Shift+Enter")
+    tab.get_by_text("run at 2").wait_for()
     context.close()
