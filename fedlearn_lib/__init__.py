@@ -25,7 +25,15 @@ from fedlearn_lib.heterogeneity import (
     label_distribution,
     total_variation,
 )
-from fedlearn_lib.inclusion import Certificate, Path, certificate, iss_path
+from fedlearn_lib.inclusion import (
+    Certificate,
+    Path,
+    certificate,
+    iss_path,
+    largest_step,
+    lbi,
+    lbi_path,
+)
 from fedlearn_lib.models import accuracy_of, lenet, logistic, loss_of, mlp, parameters_of, resnet
 from fedlearn_lib.oracles import adapt, gradient, hvp, maml_gradient
 from fedlearn_lib.penalties import L1, GroupL2, Penalty
@@ -78,6 +86,9 @@ __all__ = [
     "hvp",
     "iss_path",
     "label_distribution",
+    "largest_step",
+    "lbi",
+    "lbi_path",
     "lenet",
     "load",
     "local_only",

@@ -5,6 +5,7 @@ coefficients are what the penalty makes of it.
 """
 
 from fedlearn_lib.inclusion.iss import Certificate, certificate, iss_path
+from fedlearn_lib.inclusion.lbi import largest_step, lbi, lbi_path
 from fedlearn_lib.inclusion.path import Path
 
 __all__ = [
@@ -12,4 +13,7 @@ __all__ = [
     "Path",
     "certificate",
     "iss_path",
+    "largest_step",
+    "lbi",
+    "lbi_path",
 ]

@@ -1,0 +1,149 @@
+"""Linearized Bregman iterations: the recursion, its limits, its step bound, and when to stop."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from toy_clients import seeded
+
+from fedlearn_lib import L1, GroupL2, largest_step, lbi, lbi_path
+from fedlearn_lib.inclusion.lbi import largest_curvature
+
+
+def problem(n: int, p: int, s: int = 3, noise: float = 0.5, seed: int = 0):
+    """A random design with correlated columns, ``s`` true coefficients, and its responses."""
+    g = seeded(seed)
+    X = torch.randn(n, p, generator=g, dtype=torch.float64)
+    X = X + 0.5 * X.roll(1, 1)
+    beta = torch.zeros(p, dtype=torch.float64)
+    beta[:s] = torch.tensor([2.0, -1.5, 1.0] * s, dtype=torch.float64)[:s]
+    return X, X @ beta + noise * torch.randn(n, generator=g, dtype=torch.float64), beta
+
+
+def plain(X, y, *, kappa, lr, steps, free=(), mean=lambda u: u):
+    """The recursion of the chapter in NumPy, one line a formula: every iterate, [steps p]."""
+    X, y = np.asarray(X), np.asarray(y)
+    threshold = np.ones(X.shape[1])
+    threshold[list(free)] = 0
+    z, beta, seen = np.zeros(X.shape[1]), np.zeros(X.shape[1]), []
+    for _ in range(steps):
+        z = z + lr / len(y) * X.T @ (y - mean(X @ beta))
+        beta = kappa * np.sign(z) * np.maximum(abs(z) - threshold, 0)
+        seen.append(beta)
+    return torch.tensor(np.array(seen))
+
+
+@pytest.mark.parametrize(("n", "p"), [(60, 20), (30, 80), (50, 50), (5, 12)])
+@pytest.mark.parametrize("free", [(), (2, 4)])
+@pytest.mark.parametrize("kappa", [1.0, 20.0])
+def test_the_path_is_the_plain_recursion(n: int, p: int, free, kappa: float) -> None:
+    X, y, _ = problem(n, p)
+    lr = 0.8 * largest_step(X, kappa)
+    steps = math.ceil(4 / lr)
+    path = lbi_path(X, y, kappa=kappa, lr=lr, steps=steps, free=free)
+    wanted = plain(X, y, kappa=kappa, lr=lr, steps=steps, free=free)
+    assert path.w.shape == (steps, p)
+    assert float((path.w - wanted).abs().max()) < 1e-9  # float64, errors do not grow: ακL < 2
+    assert float((path.t - lr * torch.arange(1, steps + 1).double()).abs().max()) < 1e-12
+    assert int((wanted != 0).any(0).sum()) >= 3  # something entered
+
+
+@pytest.mark.parametrize("every", [1, 7, 100, 1000])
+def test_recording_every_so_many_steps_takes_rows_of_the_whole_path(every: int) -> None:
+    X, y, _ = problem(40, 15)
+    full = lbi_path(X, y, kappa=10.0, steps=400)
+    part = lbi_path(X, y, kappa=10.0, steps=400, every=every)
+    rows = sorted({*range(every - 1, 400, every), 399})
+    assert part.w.shape[0] == len(rows)
+    assert float((part.w - full.w[rows]).abs().max()) < 1e-12
+    assert part.t.tolist() == pytest.approx(full.t[rows].tolist())
+
+
+def test_logistic_is_the_plain_recursion_with_a_logistic_mean() -> None:
+    X, y, _ = problem(50, 12)
+    X, labels = torch.cat([torch.ones(50, 1).double(), X], 1), (y > 0.3).long()
+    lr = 0.9 * largest_step(X, 5.0, loss="logistic")
+    path = lbi_path(X, labels, kappa=5.0, lr=lr, steps=300, loss="logistic", free=[0])
+    wanted = plain(
+        X, labels, kappa=5.0, lr=lr, steps=300, free=[0], mean=lambda u: 1 / (1 + np.exp(-u))
+    )
+    assert float((path.w - wanted).abs().max()) < 1e-9
+    assert bool((path.w[:, 0] != 0).all())
+    assert float(path.w[-1, 1:].abs().max()) > 0.5
+
+
+def test_the_general_loop_takes_any_gradient_and_any_penalty() -> None:
+    X, y, _ = problem(60, 12)
+    target = torch.linalg.lstsq(X, y).solution
+    gradient = lambda B: (X.T @ (X @ B.flatten() - y) / 60).view(4, 3)  # noqa: E731
+    lr = 0.9 * largest_step(X, 4.0)
+    path = lbi(gradient, torch.zeros(4, 3).double(), GroupL2(), kappa=4.0, lr=lr, steps=6000)
+    inside = (path.w != 0).any(2)
+    assert bool((inside == (path.w != 0).all(2)).all())  # rows enter as one
+    assert inside.sum(1).unique().tolist() == [0, 1, 2, 3, 4]  # one after the other, here
+    assert float((path.w[-1].flatten() - target).abs().max()) < 1e-6
+    flat = lbi(lambda b: gradient(b).flatten(), torch.zeros(12).double(), kappa=4.0, lr=lr, steps=9)
+    same = lbi_path(X, y, kappa=4.0, lr=lr, steps=9)
+    assert float((flat.w - same.w).abs().max()) < 1e-12
+
+
+def test_a_start_that_is_not_zero_is_kept_where_nothing_is_penalized() -> None:
+    """The dual start is β₀/κ: a free coordinate begins where it is told to."""
+    start = torch.tensor([0.0, 3.0], dtype=torch.float64)
+    still = lbi(torch.zeros_like, start, L1(torch.tensor([1.0, 0.0])), kappa=7.0, lr=0.1, steps=3)
+    assert float((still.w - start).abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(40, 7), (7, 40), (700, 650), (650, 900)])
+def test_the_largest_curvature_is_the_spectral_norm(shape) -> None:
+    X = torch.randn(*shape, generator=seeded(), dtype=torch.float64)
+    X[:, 0] = 0
+    wanted = float(torch.linalg.matrix_norm(X, 2)) ** 2 / shape[0]
+    assert largest_curvature(X) == pytest.approx(wanted, rel=1e-6)
+    assert largest_step(X, 5.0) == pytest.approx(2 / (5 * wanted), rel=1e-6)
+    assert largest_step(X, 5.0, loss="logistic") == pytest.approx(8 / (5 * wanted), rel=1e-6)
+
+
+def test_the_curvature_of_a_design_of_low_rank() -> None:
+    g = seeded()
+    X = torch.randn(700, 2, generator=g).double() @ torch.randn(2, 800, generator=g).double()
+    wanted = float(torch.linalg.matrix_norm(X, 2)) ** 2 / 700
+    assert largest_curvature(X) == pytest.approx(wanted, rel=1e-6)
+    assert largest_curvature(torch.zeros(700, 800)) == 0.0
+    assert largest_step(torch.zeros(3, 2), 1.0) == math.inf
+
+
+def test_an_unstable_step_is_refused_and_can_be_watched() -> None:
+    X, y, _ = problem(40, 10)
+    largest = largest_step(X, 0.01)
+    with pytest.raises(ValueError, match=f"lr must be below {largest:.6g}.*check=False"):
+        lbi_path(X, y, kappa=0.01, lr=1.001 * largest, steps=10)
+    wild = lbi_path(X, y, kappa=0.01, lr=1.5 * largest, steps=400, check=False)
+    assert float(wild.w[-1].norm()) > 1e6
+    tame = lbi_path(X, y, kappa=0.01, lr=0.999 * largest, steps=400)
+    assert float(tame.w.norm(dim=1).max()) < 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y": torch.ones(3)}, r"\(4, 2\) and \(3,\)"),
+        ({"X": torch.full((4, 2), torch.nan)}, "X must be finite, got 8"),
+        ({"y": torch.tensor([1.0, 2.0, torch.inf, 0.0])}, "y must be finite, got 1"),
+        ({"loss": "hinge"}, '"squared" or "logistic", got \'hinge\''),
+        ({"loss": "logistic"}, r"labels 0 and 1, got \[1.0, 2.0\]"),
+        ({"kappa": -1.0}, "kappa must be a positive number, got -1.0"),
+        ({"lr": math.nan}, "lr must be a positive number, got nan"),
+        ({"steps": 0}, "steps must be an integer of at least 1, got 0"),
+        ({"every": 1.5}, "every must be an integer of at least 1, got 1.5"),
+        ({"free": [2]}, r"free must be numbers of columns from 0 to 1, got \[2\]"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, message) -> None:
+    good = {"X": torch.eye(4)[:, :2], "y": torch.tensor([1.0, 2.0, 1.0, 1.0]), "kappa": 1.0,
+            "steps": 5}  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        lbi_path(**(good | changes))
