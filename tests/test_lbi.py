@@ -51,6 +51,25 @@ def test_the_path_is_the_plain_recursion(n: int, p: int, free, kappa: float) -> 
     assert int((wanted != 0).any(0).sum()) >= 3  # something entered
 
 
+def test_more_variables_may_enter_than_there_are_samples() -> None:
+    """Then the run is finished by plain steps, from the same state."""
+    X, y, _ = problem(6, 30, noise=2.0)
+    lr = 0.9 * largest_step(X, 0.3)
+    path = lbi_path(X, y, kappa=0.3, lr=lr, steps=200)
+    wanted = plain(X, y, kappa=0.3, lr=lr, steps=200)
+    assert int((wanted != 0).any(0).sum()) > 6
+    assert float((path.w - wanted).abs().max()) < 1e-9
+
+
+def test_without_data_or_before_the_first_entry_nothing_moves() -> None:
+    X, y, _ = problem(20, 5)
+    assert float(lbi_path(X, 0 * y, kappa=2.0, steps=50).w.abs().max()) == 0.0
+    first = float((X.T @ y / 20).abs().max()) ** -1
+    path = lbi_path(X, y, kappa=2.0, lr=first / 100.5, steps=101)
+    assert (path.w != 0).any(1).nonzero().flatten().tolist() == [100]  # 100 steps stay below one
+    assert lbi_path(0 * X, y, kappa=2.0, steps=3).w.abs().max() == 0.0
+
+
 @pytest.mark.parametrize("every", [1, 7, 100, 1000])
 def test_recording_every_so_many_steps_takes_rows_of_the_whole_path(every: int) -> None:
     X, y, _ = problem(40, 15)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fedlearn_lib._checks import check_finite, check_integers
+from fedlearn_lib.inclusion.entered import Entered
 from fedlearn_lib.inclusion.path import Path
 from fedlearn_lib.penalties import L1, Penalty
 
@@ -49,14 +50,8 @@ def lbi(
     ([0.36, 1.02], tensor([3., 1.]))
     """
     _check_numbers(kappa, lr, steps, every)
-    penalty = L1() if penalty is None else penalty
-    beta, z, seen = beta0, beta0 / kappa, []
-    for k in range(1, steps + 1):
-        z = z - lr * gradient(beta)
-        beta = kappa * penalty.prox(z)
-        if k % every == 0 or k == steps:
-            seen.append(beta)
-    w = torch.stack(seen)
+    w = beta0.new_zeros(len(recorded(steps, every)), *beta0.shape)
+    _loop(gradient, beta0 / kappa, penalty or L1(), kappa, lr, 0, steps, every, w)
     return Path(recorded(steps, every).to(w.dtype) * lr, w, w)
 
 
@@ -86,7 +81,7 @@ def lbi_path(
     lr : $\alpha$; half of the largest stable value if ``None``.
     free : columns without a penalty, for instance that of the intercept.
     every : record each so many steps (and the last).
-    check : refuse an unstable step; ``False`` lets it run.
+    check : refuse an unstable step; ``False`` lets it run, and saves computing the bound.
 
     >>> X, y = 2 * torch.eye(4), torch.tensor([6.0, -4.0, 2.0, 1.0])  # Xᵀy/n = (3, −2, 1, ½)
     >>> path = lbi_path(X, y, kappa=100.0, lr=0.0049, steps=250)
@@ -97,21 +92,41 @@ def lbi_path(
     """
     X, y = _data(X, y, loss, free)
     _check_numbers(kappa, 1.0 if lr is None else lr, steps, every)
-    largest = largest_step(X, kappa, loss=loss)
-    lr = largest / 2 if lr is None else lr
-    if check and not lr < largest:
-        raise ValueError(
-            f"lr must be below {largest:.6g}, beyond which the iteration is unstable for this X "
-            f"and kappa={kappa:g}, got {lr:.6g}; lower lr or kappa, or pass check=False to see it"
-        )
+    if lr is None or check:
+        lr = _stable(lr, largest_step(X, kappa, loss=loss), kappa, check)
     thresholds = X.new_ones(X.shape[1])
     thresholds[list(free)] = 0.0
-    mean = torch.sigmoid if loss == "logistic" else (lambda u: u)
-    return lbi(
-        lambda beta: X.T @ (mean(X @ beta) - y) / len(y),
-        X.new_zeros(X.shape[1]), L1(thresholds),  # type: ignore[arg-type]
-        kappa=kappa, lr=lr, steps=steps, every=every,
-    )  # fmt: skip
+    t = recorded(steps, every).to(X.dtype) * lr
+    w, k, z = X.new_zeros(len(t), X.shape[1]), 0, X.new_zeros(X.shape[1])
+    if loss == "squared":
+        state = Entered(X, y, thresholds, kappa=kappa, lr=lr, every=every)
+        state.run(steps, w)
+        k, z = state.k, state.z
+    mean = torch.sigmoid if loss == "logistic" else torch.Tensor.clone
+    gradient = lambda beta: X.T @ (mean(X @ beta) - y) / len(y)  # noqa: E731
+    _loop(gradient, z, L1(thresholds), kappa, lr, k, steps, every, w)  # type: ignore[arg-type]
+    return Path(t, w, w)
+
+
+def _loop(
+    gradient: Callable[[Tensor], Tensor],
+    z: Tensor,
+    penalty: Penalty,
+    kappa: float,
+    lr: float,
+    k: int,
+    steps: int,
+    every: int,
+    out: Tensor,
+) -> None:
+    """Go on from the dual z after k steps, and fill the rows of ``out`` that come later."""
+    beta = kappa * penalty.prox(z)
+    while k < steps:
+        z = z - lr * gradient(beta)
+        beta = kappa * penalty.prox(z)
+        k += 1
+        if k % every == 0 or k == steps:
+            out[-1 if k == steps else k // every - 1] = beta
 
 
 def largest_step(X: Tensor, kappa: float, *, loss: Losses = "squared") -> float:
@@ -174,6 +189,16 @@ def _lanczos(A: Tensor, most: int = 300) -> float:
             return top
         basis.append(rest / rest.norm())
     return top
+
+
+def _stable(lr: float | None, largest: float, kappa: float, check: bool) -> float:
+    lr = (largest / 2 if largest < float("inf") else 1.0) if lr is None else lr
+    if check and not lr < largest:
+        raise ValueError(
+            f"lr must be below {largest:.6g}, beyond which the iteration is unstable for this X "
+            f"and kappa={kappa:g}, got {lr:.6g}; lower lr or kappa, or pass check=False to see it"
+        )
+    return lr
 
 
 def _data(X: Tensor, y: Tensor, loss: str, free: Sequence[int]) -> tuple[Tensor, Tensor]:
