@@ -27,12 +27,16 @@ from fedlearn_lib.heterogeneity import (
 )
 from fedlearn_lib.inclusion import (
     Certificate,
+    Curve,
     Path,
     certificate,
+    cross_validation,
+    discrepancy_time,
     iss_path,
     largest_step,
     lbi,
     lbi_path,
+    validation_curve,
 )
 from fedlearn_lib.models import accuracy_of, lenet, logistic, loss_of, mlp, parameters_of, resnet
 from fedlearn_lib.oracles import adapt, gradient, hvp, maml_gradient
@@ -59,6 +63,7 @@ __all__ = [
     "Algorithm",
     "Certificate",
     "Clients",
+    "Curve",
     "Dataset",
     "GaussianPopulation",
     "GroupL2",
@@ -72,7 +77,9 @@ __all__ = [
     "adapt",
     "axpy",
     "certificate",
+    "cross_validation",
     "descend",
+    "discrepancy_time",
     "ditto",
     "dot",
     "evaluate",
@@ -122,6 +129,7 @@ __all__ = [
     "split_parts",
     "total_variation",
     "use_book_style",
+    "validation_curve",
     "wasserstein",
     "wasserstein_to_pool",
     "weighted_mean",

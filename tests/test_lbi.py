@@ -9,7 +9,17 @@ import pytest
 import torch
 from toy_clients import seeded
 
-from fedlearn_lib import L1, GroupL2, largest_step, lbi, lbi_path
+from fedlearn_lib import (
+    L1,
+    Curve,
+    GroupL2,
+    cross_validation,
+    discrepancy_time,
+    largest_step,
+    lbi,
+    lbi_path,
+    validation_curve,
+)
 from fedlearn_lib.inclusion.lbi import largest_curvature
 
 
@@ -166,3 +176,79 @@ def test_what_does_not_fit_is_refused(changes, message) -> None:
             "steps": 5}  # fmt: skip
     with pytest.raises(ValueError, match=message):
         lbi_path(**(good | changes))
+
+
+# ----- when to stop ---------------------------------------------------------------------------
+
+
+def test_a_validation_curve_is_the_mean_over_held_out_samples() -> None:
+    X, y, beta = problem(200, 60, noise=3.0)
+    path = lbi_path(X[:100], y[:100], kappa=20.0, steps=800, every=20)
+    curve = validation_curve(path, X[100:], y[100:])
+    errors = ((y[100:, None] - X[100:] @ path.w.T) ** 2).T  # [K n]
+    assert curve.error.tolist() == pytest.approx(errors.mean(1).tolist())
+    assert curve.spread.tolist() == pytest.approx((errors.var(1) / 100).sqrt().tolist())
+    assert curve.best() == float(path.t[errors.mean(1).argmin()])
+    assert 0 < curve.simplest() <= curve.best() < float(path.t[-1])
+    assert float((path.at(curve.best()) - beta).norm()) < float((path.w[-1] - beta).norm())
+
+
+def test_the_simplest_model_is_the_first_within_one_standard_error() -> None:
+    t, spread = torch.arange(4.0), torch.tensor([9.0, 9.0, 0.5, 9.0])
+    assert Curve(t, torch.tensor([2.0, 1.4, 1.0, 1.2]), spread).simplest() == 1.0
+    assert Curve(t, torch.tensor([2.0, 1.6, 1.0, 1.2]), spread).simplest() == 2.0
+
+
+def test_cross_validation_scores_each_sample_by_a_path_that_has_not_seen_it() -> None:
+    """By hand: the same folds, the same times, one fold after the other."""
+    X, y, _ = problem(23, 6)
+    times = torch.tensor([0.3, 0.9, 2.0], dtype=torch.float64)
+    seen = []
+
+    def fit(X, y):
+        seen.append(len(y))
+        return lbi_path(X, y, kappa=10.0, steps=200)
+
+    curve = cross_validation(fit, X, y, times, folds=4, generator=seeded(3))
+    parts = torch.randperm(23, generator=seeded(3)).tensor_split(4)
+    rows = []
+    for held in parts:
+        kept = torch.tensor([i for i in range(23) if i not in held.tolist()])
+        path = lbi_path(X[kept], y[kept], kappa=10.0, steps=200)
+        rows.append([float(((y[held] - X[held] @ path.at(float(t))) ** 2).mean()) for t in times])
+    table = np.array(rows)
+    assert curve.error.tolist() == pytest.approx(table.mean(0).tolist())
+    assert curve.spread.tolist() == pytest.approx((table.std(0, ddof=1) / 2).tolist())
+    assert sorted(seen) == [17, 17, 17, 18]
+    assert sum(len(part) for part in parts) == 23
+
+
+def test_the_discrepancy_time_is_the_first_below_the_noise() -> None:
+    X, y, _ = problem(80, 10, noise=0.7)
+    path = lbi_path(X, y, kappa=20.0, steps=2000)
+    t = discrepancy_time(path, X, y, sigma=0.8)
+    k = path.t.tolist().index(t)
+    left = ((y[:, None] - X @ path.w.T) ** 2).mean(0)
+    assert left[k] <= 0.64 < left[k - 1]
+    assert discrepancy_time(path, X, y, sigma=0.01) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda p, X, y: validation_curve(p, X[:1], y[:1]), r"two or more.*\(1, 3\)"),
+        (lambda p, X, y: discrepancy_time(p, X, y, -1.0), "standard deviation, got -1.0"),
+        (
+            lambda p, X, y: cross_validation(None, X, y, p.t, folds=3, generator=seeded()),
+            "3 folds need at least 6 samples",
+        ),
+        (
+            lambda p, X, y: cross_validation(None, X, y, p.t, folds=1, generator=seeded()),
+            "folds must be an integer of at least 2, got 1",
+        ),
+    ],
+)
+def test_stopping_refuses_what_cannot_be_judged(call, message) -> None:
+    X, y = torch.eye(3), torch.ones(3)
+    with pytest.raises(ValueError, match=message):
+        call(lbi_path(X, y, kappa=1.0, steps=3), X, y)

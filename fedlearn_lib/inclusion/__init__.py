@@ -7,13 +7,23 @@ coefficients are what the penalty makes of it.
 from fedlearn_lib.inclusion.iss import Certificate, certificate, iss_path
 from fedlearn_lib.inclusion.lbi import largest_step, lbi, lbi_path
 from fedlearn_lib.inclusion.path import Path
+from fedlearn_lib.inclusion.stopping import (
+    Curve,
+    cross_validation,
+    discrepancy_time,
+    validation_curve,
+)
 
 __all__ = [
     "Certificate",
+    "Curve",
     "Path",
     "certificate",
+    "cross_validation",
+    "discrepancy_time",
     "iss_path",
     "largest_step",
     "lbi",
     "lbi_path",
+    "validation_curve",
 ]

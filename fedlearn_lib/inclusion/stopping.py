@@ -1,0 +1,140 @@
+"""When to stop on a path: held-out data, cross-validation, or a known level of noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fedlearn_lib._checks import check_generator, check_integers
+from fedlearn_lib.inclusion.path import Path
+
+Score = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Curve(NamedTuple):
+    r"""An error against path time, and what it says about when to stop.
+
+    Attributes
+    ----------
+    t : [K], path times.
+    error : [K], the mean error at each of them.
+    spread : [K], standard errors of ``error``: over folds, or over held-out samples.
+
+    >>> curve = Curve(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.5, 0.25, 0.2]),
+    ...               torch.full((3,), 0.1))
+    >>> curve.best(), curve.simplest()
+    (3.0, 2.0)
+    """
+
+    t: Tensor
+    error: Tensor
+    spread: Tensor
+
+    def best(self) -> float:
+        """Return the first time with the smallest error."""
+        return float(self.t[self.error.argmin()])
+
+    def simplest(self) -> float:
+        """Return the first time whose error is within one standard error of the smallest."""
+        k = self.error.argmin()
+        return float(self.t[(self.error <= self.error[k] + self.spread[k]).int().argmax()])
+
+
+def squared_error(w: Tensor, X: Tensor, y: Tensor) -> Tensor:
+    r"""Return $(y_i-x_i^\top w)^2$ for each sample, [n].
+
+    >>> squared_error(torch.tensor([2.0]), torch.tensor([[1.0], [3.0]]), torch.tensor([2.0, 5.0]))
+    tensor([0., 1.])
+    """
+    return (y.to(w) - X.to(w) @ w) ** 2
+
+
+def validation_curve(path: Path, X: Tensor, y: Tensor, score: Score = squared_error) -> Curve:
+    r"""Return the mean score of every model of ``path`` on samples that it has not seen.
+
+    Parameters
+    ----------
+    X, y : [n p] and [n], held out.
+    score : ``score(w, X, y) -> [n]``, one number a sample, the smaller the better.
+
+    >>> w = torch.tensor([[0.0], [2.0]])
+    >>> curve = validation_curve(Path(torch.tensor([1.0, 2.0]), w, w), torch.ones(4, 1),
+    ...                          torch.full((4,), 2.0))
+    >>> curve.error.tolist(), curve.best()
+    ([4.0, 0.0], 2.0)
+    """
+    if len(y) < 2 or X.shape[:1] != y.shape:
+        raise ValueError(
+            f"X and y must hold two or more held-out samples, got {tuple(X.shape)} and "
+            f"{tuple(y.shape)}; split the data again"
+        )
+    scores = torch.stack([score(w, X, y) for w in path.w])  # type: ignore[arg-type]
+    return Curve(path.t, scores.mean(1), scores.std(1) / len(y) ** 0.5)
+
+
+def cross_validation(
+    fit: Callable[[Tensor, Tensor], Path],
+    X: Tensor,
+    y: Tensor,
+    times: Tensor,
+    *,
+    folds: int = 5,
+    score: Score = squared_error,
+    generator: torch.Generator,
+) -> Curve:
+    r"""Return the error against path time, each sample scored by a path that has not seen it.
+
+    The data are split into ``folds`` random parts. The path is computed without each part in turn
+    and read at the same ``times``: path time means the same for paths of nearly equal data.
+
+    Parameters
+    ----------
+    fit : ``fit(X, y) -> Path``, for instance ``lambda X, y: lbi_path(X, y, kappa=50, …)``.
+    times : [K], increasing.
+    score : ``score(w, X, y) -> [n]``, one number a sample.
+
+    >>> from fedlearn_lib import lbi_path
+    >>> X, y = torch.eye(6).repeat(3, 1), torch.tensor([4.0, 0, 0, 0, 0, 0]).repeat(3)
+    >>> fit = lambda X, y: lbi_path(X, y, kappa=50.0, steps=400)
+    >>> g = torch.Generator().manual_seed(0)
+    >>> curve = cross_validation(fit, X, y, torch.tensor([0.5, 4.0]), folds=3, generator=g)
+    >>> [round(e, 2) for e in curve.error.tolist()]
+    [2.67, 0.0]
+    """
+    check_integers(2, folds=folds)
+    check_generator(generator)
+    if len(y) < 2 * folds or X.shape[:1] != y.shape:
+        raise ValueError(
+            f"{folds} folds need at least {2 * folds} samples, got {tuple(X.shape)} and "
+            f"{tuple(y.shape)}; use fewer folds"
+        )
+    errors = []
+    for held in torch.randperm(len(y), generator=generator).tensor_split(folds):
+        kept = torch.ones(len(y), dtype=torch.bool)
+        kept[held] = False
+        path = fit(X[kept], y[kept])
+        models = [path.at(t) for t in times.tolist()]
+        errors.append(torch.stack([score(w, X[held], y[held]).mean() for w in models]))  # type: ignore[arg-type]
+    table = torch.stack(errors)  # [folds K]
+    return Curve(times, table.mean(0), table.std(0) / folds**0.5)
+
+
+def discrepancy_time(path: Path, X: Tensor, y: Tensor, sigma: float) -> float:
+    r"""Return the first time at which $\frac1n\|y-X\beta_t\|^2\le\sigma^2$, inf if there is none.
+
+    From there on the path explains more than the truth does: $\frac1n\|y-X\beta^*\|^2$ is about
+    $\sigma^2$. (Morozov's discrepancy principle.)
+
+    >>> w = torch.tensor([[1.0], [1.9]])
+    >>> discrepancy_time(Path(torch.tensor([0.5, 1.5]), w, w), torch.ones(3, 1),
+    ...                  2 * torch.ones(3), sigma=0.2)
+    1.5
+    """
+    if not sigma >= 0:
+        raise ValueError(f"sigma must be a standard deviation, got {sigma!r}; pass 0 or more")
+    left = torch.stack([squared_error(w, X, y).mean() for w in path.w])  # type: ignore[arg-type]
+    within = left <= sigma**2
+    return float(path.t[within.int().argmax()]) if bool(within.any()) else float("inf")
