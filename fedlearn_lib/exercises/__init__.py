@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fedlearn_lib.exercises import (
     averaging,
+    bregman,
     compared,
     convergence,
     distances,
@@ -27,6 +28,7 @@ from fedlearn_lib.exercises.exercise import Exercise
 
 TOPICS = (
     averaging,
+    bregman,
     compared,
     convergence,
     distances,
@@ -35,6 +37,7 @@ TOPICS = (
     meta,
     personal,
 )
+EXERCISES: dict[str, Exercise] = {k: v for topic in TOPICS for k, v in topic.EXERCISES.items()}
 EXERCISES: dict[str, Exercise] = {k: v for topic in TOPICS for k, v in topic.EXERCISES.items()}
 
 
