@@ -36,6 +36,8 @@ from fedlearn_lib.inclusion import (
     largest_step,
     lbi,
     lbi_path,
+    split_lbi_lr,
+    split_lbi_path,
     validation_curve,
 )
 from fedlearn_lib.models import accuracy_of, lenet, logistic, loss_of, mlp, parameters_of, resnet
@@ -126,6 +128,8 @@ __all__ = [
     "sample_cohort",
     "scaffold",
     "sliced_wasserstein",
+    "split_lbi_lr",
+    "split_lbi_path",
     "split_parts",
     "total_variation",
     "use_book_style",

@@ -7,6 +7,7 @@ coefficients are what the penalty makes of it.
 from fedlearn_lib.inclusion.iss import Certificate, certificate, iss_path
 from fedlearn_lib.inclusion.lbi import largest_step, lbi, lbi_path
 from fedlearn_lib.inclusion.path import Path
+from fedlearn_lib.inclusion.split import SplitState, split_lbi_lr, split_lbi_path, split_step
 from fedlearn_lib.inclusion.stopping import (
     Curve,
     cross_validation,
@@ -18,6 +19,7 @@ __all__ = [
     "Certificate",
     "Curve",
     "Path",
+    "SplitState",
     "certificate",
     "cross_validation",
     "discrepancy_time",
@@ -25,5 +27,8 @@ __all__ = [
     "largest_step",
     "lbi",
     "lbi_path",
+    "split_lbi_lr",
+    "split_lbi_path",
+    "split_step",
     "validation_curve",
 ]
