@@ -28,11 +28,19 @@ from fedlearn_lib.theory.selection import (
     selection_bound,
     sign_time,
 )
+from fedlearn_lib.theory.splitting import (
+    clean_until,
+    split_design,
+    split_estimate,
+    split_gram,
+    split_irr,
+)
 
 __all__ = [
     "Bound",
     "Selection",
     "balanced_steps",
+    "clean_until",
     "dissimilarity_from_tv",
     "dissimilarity_from_wasserstein",
     "irrepresentable",
@@ -51,5 +59,9 @@ __all__ = [
     "sign_time",
     "softmax_constants",
     "softmax_lipschitz",
+    "split_design",
+    "split_estimate",
+    "split_gram",
+    "split_irr",
     "stretch",
 ]
