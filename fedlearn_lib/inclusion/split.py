@@ -13,6 +13,7 @@ from fedlearn_lib.inclusion.path import Leaves, Path
 from fedlearn_lib.penalties import Penalty
 
 W = TypeVar("W", Tensor, dict[str, Tensor])
+Pair = tuple[Tensor, Tensor]
 
 
 class SplitState(NamedTuple):
@@ -31,7 +32,7 @@ def split_step(
     kappa: float,
     nu: float,
     lr: float | Tensor,
-    D: Tensor | None = None,
+    D: Tensor | Pair | None = None,
 ) -> SplitState:
     r"""Return the next state; every term on the right belongs to the old one.
 
@@ -42,6 +43,7 @@ def split_step(
     ----------
     slope : $\nabla\hat L(W)$, in the shape of ``state.w``.
     lr : $\alpha$, a number, or a tensor that multiplies the rows of ``state.w``.
+    D : [q p], or the pair of $D$ and $D^\top$, which saves transposing a sparse one at each step.
 
     Huang, Sun, Xiong, Yao, NIPS 2016.
 
@@ -50,9 +52,10 @@ def split_step(
     >>> split_step(start, torch.tensor([2.0]), L1(), kappa=2.0, nu=1.0, lr=0.5)
     SplitState(w=tensor([-2.]), v=tensor([2.]), gamma=tensor([2.]))
     """
-    gap = (_forward(D, state.w) - state.gamma) / nu
+    ahead, back = _pair(D)
+    gap = (_times(ahead, state.w) - state.gamma) / nu
     v = state.v + lr * gap
-    w = state.w - kappa * lr * (slope + _back(D, gap))
+    w = state.w - kappa * lr * (slope + _times(back, gap))
     return SplitState(w, v, kappa * penalty.prox(v))
 
 
@@ -98,11 +101,12 @@ def split_lbi_path(
     leaves, penalties = _check(w0, penalty, D, kappa, nu, lr, steps, every)
     slopes = _slopes(loss, gradient, w0)
     states = {name: _start(leaf, penalties[name], D) for name, leaf in leaves.items()}
+    pair = None if D is None else _pair(D)
     kept: list[tuple[float, dict[str, SplitState]]] = [(0.0, states)]
     for k in range(1, steps + 1):
         slope = slopes({name: state.w for name, state in states.items()})
         states = {
-            name: _advance(state, slope[name], penalties[name], kappa, nu, lr, D)
+            name: _advance(state, slope[name], penalties[name], kappa, nu, lr, pair)
             for name, state in states.items()
         }
         if k % every == 0 or k == steps:
@@ -132,7 +136,7 @@ def split_lbi_lr(
 
 def _advance(
     state: SplitState, slope: Tensor, penalty: Penalty | None,
-    kappa: float, nu: float, lr: float, D: Tensor | None,
+    kappa: float, nu: float, lr: float, D: Pair | None,
 ) -> SplitState:  # fmt: skip
     if penalty is not None:
         return split_step(state, slope, penalty, kappa=kappa, nu=nu, lr=lr, D=D)
@@ -142,16 +146,19 @@ def _advance(
 
 def _start(w: Tensor, penalty: Penalty | None, D: Tensor | None) -> SplitState:
     w = w.detach().clone()
-    zero = torch.zeros_like(_forward(D, w))
+    zero = torch.zeros_like(_times(D, w))
     return SplitState(w, zero, w if penalty is None else zero)
 
 
-def _forward(D: Tensor | None, w: Tensor) -> Tensor:
+def _pair(D: Tensor | Pair | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return D and its transpose; a sparse transpose is put in order once, not at each product."""
+    if D is None or isinstance(D, tuple):
+        return D or (None, None)
+    return (D.coalesce(), D.T.coalesce()) if D.is_sparse else (D, D.T)
+
+
+def _times(D: Tensor | None, w: Tensor) -> Tensor:
     return w if D is None else (D @ w.reshape(-1, w.shape[-1]).T).T.reshape(*w.shape[:-1], len(D))
-
-
-def _back(D: Tensor | None, gamma: Tensor) -> Tensor:
-    return gamma if D is None else _forward(D.T, gamma)
 
 
 def _slopes(
@@ -203,7 +210,7 @@ def _check(
         )
     for name, leaf in leaves.items():  # a penalty that does not fit says so now
         if (one := penalties[name]) is not None:
-            one.prox(torch.zeros_like(_forward(D, leaf)))
+            one.prox(torch.zeros_like(_times(D, leaf)))
     return leaves, penalties
 
 
