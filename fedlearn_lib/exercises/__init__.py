@@ -23,6 +23,7 @@ from fedlearn_lib.exercises import (
     inverse_scale,
     meta,
     personal,
+    splitting,
 )
 from fedlearn_lib.exercises.exercise import Exercise
 
@@ -36,8 +37,8 @@ TOPICS = (
     inverse_scale,
     meta,
     personal,
+    splitting,
 )
-EXERCISES: dict[str, Exercise] = {k: v for topic in TOPICS for k, v in topic.EXERCISES.items()}
 EXERCISES: dict[str, Exercise] = {k: v for topic in TOPICS for k, v in topic.EXERCISES.items()}
 
 

@@ -13,6 +13,7 @@ RESULTS = Path(__file__).parent / "results"
 NAMES = (
     "compared",
     "distance_gain",
+    "split_auc",
     "two_groups_cifar10",
     "two_groups_cifar10_small_step",
     "two_groups_mnist",

@@ -6,11 +6,19 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
-from fedlearn_lib.reproductions import NAMES, compared, distance_gain, two_groups, writers
+from fedlearn_lib.reproductions import (
+    NAMES,
+    compared,
+    distance_gain,
+    split_auc,
+    two_groups,
+    writers,
+)
 
 RUNS: dict[str, Callable[..., None]] = {
     "compared": compared.main,
     "distance_gain": distance_gain.main,
+    "split_auc": split_auc.main,
     **{name: partial(two_groups.main, name) for name in two_groups.PLANS},
     "writers": writers.main,
 }
