@@ -41,6 +41,7 @@ from fedlearn_lib.inclusion import (
     validation_curve,
 )
 from fedlearn_lib.models import accuracy_of, lenet, logistic, loss_of, mlp, parameters_of, resnet
+from fedlearn_lib.optim import SplitLBI, penalty_groups, split_lbi
 from fedlearn_lib.oracles import adapt, gradient, hvp, maml_gradient
 from fedlearn_lib.penalties import L1, GroupL2, Penalty
 from fedlearn_lib.personalized import (
@@ -53,6 +54,7 @@ from fedlearn_lib.personalized import (
     scaffold,
 )
 from fedlearn_lib.proximal import descend, ditto, fedprox, near, pfedme
+from fedlearn_lib.recorder import record_path
 from fedlearn_lib.simulate import History, evaluate, run, sample_cohort
 from fedlearn_lib.transport import sliced_wasserstein, wasserstein, wasserstein_to_pool
 from fedlearn_lib.trees import axpy, dot, norm, weighted_mean
@@ -74,6 +76,7 @@ __all__ = [
     "Path",
     "Penalty",
     "ScaffoldState",
+    "SplitLBI",
     "State",
     "accuracy_of",
     "adapt",
@@ -114,6 +117,7 @@ __all__ = [
     "partition_iid",
     "partition_natural",
     "partition_two_groups",
+    "penalty_groups",
     "perfedavg",
     "personal_models",
     "pfedme",
@@ -122,12 +126,14 @@ __all__ = [
     "plot_path",
     "quadratic_clients",
     "quadratic_loss",
+    "record_path",
     "reptile",
     "resnet",
     "run",
     "sample_cohort",
     "scaffold",
     "sliced_wasserstein",
+    "split_lbi",
     "split_lbi_lr",
     "split_lbi_path",
     "split_parts",
