@@ -28,11 +28,24 @@ def shrink(v: Tensor, penalty: str, scaled: bool = False) -> Tensor:
             [0.0000, 0.0000]])
     """
     if penalty == "l1":
-        return v - v.clamp(-1, 1)
+        return nn.functional.softshrink(v, 1.0)
     threshold = v[0].numel() ** 0.5 if scaled else 1.0
-    norms = torch.linalg.vector_norm(v, dim=tuple(range(1, v.ndim)), keepdim=True)
+    norms = _opaque_norms(v) if torch.compiler.is_compiling() else _row_norms(v)
     shrunk: Tensor = v * (1 - threshold / norms).clamp(min=0)
     return shrunk
+
+
+def _row_norms(v: Tensor) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm(v, dim=tuple(range(1, v.ndim)), keepdim=True)
+    return norms
+
+
+# torch 2.13's compiler fails (KeyError in outer-loop fusion) when it fuses these norms with the
+# update that follows them, so it is not shown what is inside.
+_opaque_norms = torch.library.custom_op(
+    "fedlearn_lib::row_norms", _row_norms, mutates_args=(), schema="(Tensor v) -> Tensor"
+)
+_opaque_norms.register_fake(lambda v: v.new_empty(len(v), *[1] * (v.ndim - 1)))
 
 
 def split_lbi(
@@ -41,7 +54,7 @@ def split_lbi(
     duals: Sequence[Tensor | None],
     buffers: Sequence[Tensor | None],
     *,
-    lr: float,
+    lr: float | Tensor,
     kappa: float,
     nu: float,
     penalty: str | None,
@@ -61,17 +74,17 @@ def split_lbi(
     (tensor([2.]), tensor([3.]))
     """
     for w, g, v, b in _pieces(params, grads, duals, buffers):
-        pull = weight_decay * w
+        pulls = [(w, weight_decay)] if weight_decay else []
         if v is not None and penalty is not None:
-            gap = w - kappa * shrink(v, penalty, scaled)  # the old W minus the old copy
-            pull = pull + gap / nu
+            gap = torch.add(w, shrink(v, penalty, scaled), alpha=-kappa)  # the old W minus Γ
             v.add_(gap, alpha=lr / nu)
-        if b is None:
-            d = g + pull
-        elif momentum_on == "coupled":
-            d = b.mul_(momentum).add_(g + pull)
-        else:
-            d = b.mul_(momentum).add_(g) + pull
+            pulls.append((gap, 1 / nu))
+        d = g if b is None else torch.add(g, b, alpha=momentum, out=b)
+        for x, strength in pulls:
+            if b is None or momentum_on == "loss":
+                w.add_(x, alpha=-kappa * lr * strength)  # beside the buffer
+            else:
+                d.add_(x, alpha=strength)  # into the buffer
         w.add_(d, alpha=-kappa * lr)
 
 
@@ -82,7 +95,7 @@ def _pieces(*lists: Sequence[Tensor | None]) -> Iterator[tuple[Any, ...]]:
         if first is None or first.numel() <= PIECE or torch.compiler.is_compiling():
             yield tensors
             continue
-        rows = max(1, PIECE // first[0].numel())
+        rows = -(-len(first) // -(-first.numel() // PIECE))  # pieces of equal size
         cut = [[None] * -(-len(first) // rows) if t is None else t.split(rows) for t in tensors]
         yield from zip(*cut, strict=True)
 
@@ -103,7 +116,7 @@ class SplitLBI(Optimizer):
     ----------
     params : tensors, dictionaries of options, or ``model.named_parameters()``;
         :func:`penalty_groups` makes the groups of a network.
-    lr : $\alpha$, the step of the path: its time is the sum of all ``lr``.
+    lr : $\alpha$, the step of the path, a float or a tensor: the time is the sum of all ``lr``.
     kappa : $\kappa$, the damping; $W$ moves with step $\kappa\alpha$.
     nu : $\nu$; a large one ties the copy loosely.
     penalty : ``"l1"`` (entries), ``"group"`` (a group is ``p[g]``: an output filter, a row), or
@@ -127,7 +140,7 @@ class SplitLBI(Optimizer):
     def __init__(
         self,
         params: Any,
-        lr: float,
+        lr: float | Tensor,
         *,
         kappa: float = 1.0,
         nu: float = 10.0,
@@ -167,8 +180,11 @@ class SplitLBI(Optimizer):
         for group in self.param_groups:
             lists = self._gather(group)
             options = {name: group[name] for name in OPTIONS}
+            if torch.compiler.is_compiling() and not isinstance(group["lr"], Tensor):
+                # A float that a scheduler changes would keep an old value in the compiled step.
+                options["lr"] = torch.full((), group["lr"], dtype=torch.float64)
             split_lbi(*lists, **options)
-            group["time"] += group["lr"]
+            group["time"] += options["lr"]
         return loss
 
     def _gather(self, group: dict[str, Any]) -> tuple[list[Any], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -296,6 +297,67 @@ def test_a_network_falls_into_filters_weights_and_the_rest() -> None:
                      None: ["0.bias", "1.weight", "1.bias", "3.bias"]}  # fmt: skip
     assert set(found) == set(PENALTIES)
     assert {g["nu"] for g in penalty_groups(lenet(), nu=3.0)} == {3.0}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:.*lr_scheduler.step:UserWarning")  # it cannot see the calls
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+@pytest.mark.parametrize("lr", [1.0, torch.tensor(1.0, dtype=torch.float64)])
+def test_a_compiled_step_is_the_same_step(lr) -> None:
+    eager, compiled = network(), network()
+    options = dict(nu=1.0, momentum=0.5, weight_decay=0.01)
+    one = SplitLBI(penalty_groups(eager), lr=1.0, **options)
+    other = SplitLBI(penalty_groups(compiled), lr=lr, **options)
+    step = torch.compile(other.step)
+    schedules = [torch.optim.lr_scheduler.ExponentialLR(o, 0.9) for o in (one, other)]
+    x, y = batch()
+    for _ in range(8):
+        for model, optimizer, take in ((eager, one, one.step), (compiled, other, step)):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            take()
+        for schedule in schedules:
+            schedule.step()
+    assert largest_gap(eager, compiled) < 1e-12
+    assert float(other.param_groups[0]["time"]) == pytest.approx(10 * (1 - 0.9**8), rel=1e-12)
+    assert 0 < int(one.support(eager[3].weight).sum()) < 108
+    for p, q in zip(eager.parameters(), compiled.parameters(), strict=True):
+        assert torch.equal(one.support(p), other.support(q))
+
+
+def one_of_two(rank: int, store: str, out: str) -> None:
+    """Train on every other image in one of two processes that average their gradients."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=2
+    )
+    model = network()
+    twin = nn.parallel.DistributedDataParallel(model)
+    optimizer = SplitLBI(penalty_groups(model), lr=1.0, nu=1.0, momentum=0.5)
+    x, y = batch()
+    for _ in range(6):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(twin(x[rank::2]), y[rank::2]).backward()
+        optimizer.step()
+    supports = {name: optimizer.support(p).clone() for name, p in model.named_parameters()}
+    torch.save({"model": model.state_dict(), "support": supports}, f"{out}{rank}")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_model_of_one(tmp_path) -> None:
+    torch.multiprocessing.spawn(
+        one_of_two, (str(tmp_path / "store"), str(tmp_path / "out")), nprocs=2
+    )
+    alone = network()
+    optimizer = SplitLBI(penalty_groups(alone), lr=1.0, nu=1.0, momentum=0.5)
+    train(alone, optimizer, 6)
+    for rank in range(2):
+        found = torch.load(tmp_path / f"out{rank}", weights_only=True)
+        for name, p in alone.named_parameters():
+            assert float((found["model"][name] - p.detach()).abs().max()) < 1e-13
+            assert torch.equal(found["support"][name], optimizer.support(p))
+    assert optimizer.support(alone[0].weight).any()
 
 
 # The recorder
