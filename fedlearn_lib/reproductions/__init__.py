@@ -14,6 +14,7 @@ NAMES = (
     "compared",
     "distance_gain",
     "split_auc",
+    "lenet_mnist",
     "two_groups_cifar10",
     "two_groups_cifar10_small_step",
     "two_groups_mnist",

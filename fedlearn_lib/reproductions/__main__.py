@@ -11,6 +11,7 @@ from fedlearn_lib.reproductions import (
     compared,
     distance_gain,
     split_auc,
+    lenet_mnist,
     two_groups,
     writers,
 )
@@ -19,6 +20,7 @@ RUNS: dict[str, Callable[..., None]] = {
     "compared": compared.main,
     "distance_gain": distance_gain.main,
     "split_auc": split_auc.main,
+    "lenet_mnist": lenet_mnist.main,
     **{name: partial(two_groups.main, name) for name in two_groups.PLANS},
     "writers": writers.main,
 }
