@@ -44,7 +44,7 @@ class PathRecorder:
         for number, group in enumerate(optimizer.param_groups):
             for name, p in named(group) if group["penalty"] is not None else ():
                 key = name if "param_names" in group else f"group {number}, {name}"
-                kept = _kept(p.detach(), optimizer.gamma(p), self._keep)
+                kept = _kept(optimizer, p, self._keep)
                 self._w.setdefault(key, []).append(kept[0])
                 self._gamma.setdefault(key, []).append(kept[1])
 
@@ -59,8 +59,8 @@ def record_path(optimizer: SplitLBI, *, every: int = 1, keep: Keep = "all") -> P
     ----------
     every : steps between two records.
     keep : ``"all"``: copies of $W$ and $\Gamma$; ``"norms"``: the norms of their rows ``x[g]``,
-        one number a filter; ``"support"``: the mask $\Gamma\neq0$, one byte an entry, in the place
-        of $\Gamma$, and the norms of the rows in the place of $W$.
+        one number a filter; ``"support"``: the mask of the support, one byte an entry, in the
+        place of $\Gamma$, and the norms of the rows in the place of $W$.
 
     >>> w = torch.nn.Parameter(torch.tensor([2.0, 0.1]))
     >>> optimizer = SplitLBI([("w", w)], lr=1.0, nu=1.0)
@@ -84,10 +84,11 @@ def record_path(optimizer: SplitLBI, *, every: int = 1, keep: Keep = "all") -> P
     return PathRecorder(optimizer, every, keep)
 
 
-def _kept(w: Tensor, gamma: Tensor, keep: Keep) -> tuple[Tensor, Tensor]:
+def _kept(optimizer: SplitLBI, p: Tensor, keep: Keep) -> tuple[Tensor, Tensor]:
+    w = p.detach()
     if keep == "all":
-        return w.clone(), gamma
-    return _norms(w), _norms(gamma) if keep == "norms" else gamma != 0
+        return w.clone(), optimizer.gamma(p)
+    return _norms(w), _norms(optimizer.gamma(p)) if keep == "norms" else optimizer.support(p)
 
 
 def _norms(x: Tensor) -> Tensor:
