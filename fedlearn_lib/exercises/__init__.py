@@ -22,6 +22,7 @@ from fedlearn_lib.exercises import (
     heterogeneity,
     inverse_scale,
     meta,
+    optimizer,
     personal,
     splitting,
 )
@@ -36,6 +37,7 @@ TOPICS = (
     heterogeneity,
     inverse_scale,
     meta,
+    optimizer,
     personal,
     splitting,
 )
