@@ -52,6 +52,7 @@ def split(params: list[nn.Parameter], conv: str) -> SplitLBI:
     return SplitLBI(groups, lr=0.01, nu=100.0, momentum=0.9)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
 @pytest.mark.parametrize("conv", ["group", "l1"])
 @pytest.mark.parametrize(("how", "most"), [("eager", 3.3), ("compiled", 2.4)])
 def test_step(how: str, most: float, conv: str, benchmark, capsys) -> None:

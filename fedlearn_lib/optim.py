@@ -116,7 +116,8 @@ class SplitLBI(Optimizer):
     ----------
     params : tensors, dictionaries of options, or ``model.named_parameters()``;
         :func:`penalty_groups` makes the groups of a network.
-    lr : $\alpha$, the step of the path, a float or a tensor: the time is the sum of all ``lr``.
+    lr : $\alpha$, the step of the path, whose time is the sum of all ``lr``; a tensor spares a
+        compiled step its recompilations when a schedule changes it.
     kappa : $\kappa$, the damping; $W$ moves with step $\kappa\alpha$.
     nu : $\nu$; a large one ties the copy loosely.
     penalty : ``"l1"`` (entries), ``"group"`` (a group is ``p[g]``: an output filter, a row), or
