@@ -63,6 +63,7 @@ MODELS = {
     "padded": (padded, (1, 8, 8)),
     "padded tanh": (lambda s: padded(s, nn.Tanh), (1, 8, 8)),
     "resnet": (lambda s: resnet(width=8, seed=s), (3, 8, 8)),
+    "narrow resnet": (lambda s: resnet(width=4, seed=s), (3, 8, 8)),
 }
 
 

@@ -26,6 +26,7 @@ from fedlearn_lib.exercises import (
     optimizer,
     personal,
     splitting,
+    structure,
 )
 from fedlearn_lib.exercises.exercise import Exercise
 
@@ -42,6 +43,7 @@ TOPICS = (
     optimizer,
     personal,
     splitting,
+    structure,
 )
 EXERCISES: dict[str, Exercise] = {k: v for topic in TOPICS for k, v in topic.EXERCISES.items()}
 

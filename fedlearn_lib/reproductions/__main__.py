@@ -12,6 +12,9 @@ from fedlearn_lib.reproductions import (
     distance_gain,
     split_auc,
     lenet_mnist,
+    growth,
+    images,
+    tickets,
     two_groups,
     writers,
 )
@@ -21,6 +24,9 @@ RUNS: dict[str, Callable[..., None]] = {
     "distance_gain": distance_gain.main,
     "split_auc": split_auc.main,
     "lenet_mnist": lenet_mnist.main,
+    "growth": growth.main,
+    "images": images.main,
+    **{name: partial(tickets.main, name) for name in tickets.PLANS},
     **{name: partial(two_groups.main, name) for name in two_groups.PLANS},
     "writers": writers.main,
 }

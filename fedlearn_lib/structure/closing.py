@@ -9,7 +9,7 @@ from fedlearn_lib.structure.chain import Link, columns_of, links_of
 from fedlearn_lib.structure.masks import Masks
 
 
-def close(model: nn.Sequential, masks: Masks) -> Masks:
+def close(model: nn.Module, masks: Masks) -> Masks:
     """Return the masks with the bias and the outgoing weights of every dead unit out as well.
 
     A unit is dead if the mask of its incoming weights keeps none. Without this step it still
@@ -24,6 +24,8 @@ def close(model: nn.Sequential, masks: Masks) -> Masks:
     (tensor([ True,  True, False]), tensor([[ True,  True, False],
             [ True,  True, False]]))
     """
+    if not isinstance(model, nn.Sequential):
+        raise ValueError(f"the model must be an nn.Sequential, got {type(model).__name__}")
     closed = {name: mask != 0 for name, mask in masks.items()}
     blocks = [(k, m) for k, m in model.named_children() if isinstance(m, ResidualBlock)]
     for prefix, chain in [("", model), *[(f"{k}.body.", m.body) for k, m in blocks]]:

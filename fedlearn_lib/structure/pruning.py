@@ -94,11 +94,11 @@ def _constants(link: Link) -> Tensor:
     """What each unit of the first layer sends on if its incoming weights are zero, [units]."""
     first, between, _ = link
     sent = first.weight.new_zeros(len(first.weight)) if first.bias is None else first.bias
-    sent = sent.view(1, -1, 1, 1)
+    sent = sent.view(1, -1, 1, 1).expand(1, -1, 2, 2)  # a norm wants more than one pixel
     for module in between:
         if not isinstance(module, SHAPING):
             sent = module(sent)
-    return sent.flatten()
+    return sent[0, :, 0, 0]
 
 
 def _cut(link: Link, dead: Tensor, place: str, whole: bool) -> None:
