@@ -13,10 +13,10 @@ RESULTS = Path(__file__).parent / "results"
 NAMES = (
     "compared",
     "distance_gain",
-    "split_auc",
-    "lenet_mnist",
     "growth",
     "images",
+    "lenet_mnist",
+    "split_auc",
     "tickets_cifar10",
     "tickets_fashion",
     "tickets_mnist",
