@@ -13,8 +13,9 @@ from PIL import Image
 from toy_heroes import ENTER, TRUTH, explorer, filters, problem, record
 
 from fedlearn_lib.inclusion.iss import certificate
+from fedlearn_lib.inclusion.path import Path
 from fedlearn_lib.widgets import FiltersEntering, PathExplorer, grid
-from fedlearn_lib.widgets.knots import paths_of
+from fedlearn_lib.widgets.knots import Paths, paths_of
 
 POINTS = [(noise, corr) for noise in (0.0, 0.4, 1.0) for corr in (0.0, 0.5, 0.8)]
 
@@ -139,6 +140,17 @@ def test_the_same_support_is_the_smallest_weight_that_has_it(noise, correlation,
     assert seen >= 1
 
 
+def test_a_piece_at_whose_end_one_leaves_has_it_until_then():
+    """From λ = 2 to 1 both are in, though the second is zero again at 1."""
+    t, both = torch.ones(1).double(), torch.ones(1, 2).double()
+    lam = torch.tensor([4.0, 3.0, 2.0, 1.0]).double()
+    lasso = torch.tensor([[0.0, 0], [1, 0], [1.5, 1], [2, 0]]).double()
+    paths = Paths(torch.eye(2).double(), both[0], Path(t, both, both), lam, lasso)
+    assert paths.same_support(1.0) == pytest.approx(2 - 0.999, abs=1e-12)
+    alone = both * torch.tensor([1.0, 0.0])
+    assert paths._replace(iss=Path(t, alone, alone)).same_support(1.0) == pytest.approx(3.001)
+
+
 def test_a_path_that_lars_loses_is_refused():
     """Two coordinates that enter at the same time: scikit-learn 1.9 goes astray from there on."""
     y = 2 * torch.tensor([2.5, 0.5, 0.5, 0.5])
@@ -220,6 +232,14 @@ def test_entries_and_shares_are_those_of_the_support():
         counts = inside.flatten(2).any(2).sum(1) if inside.ndim == 5 else inside.flatten(1).sum(1)
         assert parts[name]["in"] == counts.tolist()
     assert parts["conv1"]["in"][-1] == 4, "five came in, one left"
+
+
+def test_a_filter_is_in_when_one_of_its_entries_is():
+    one = torch.zeros(21, 6, 1, 5, 5)
+    one[7:, 3, 0, 2, 4] = 1e-6
+    shown = filters(support=record()["support"] | {"conv1": one}, start=0)
+    assert shown.entries("conv1") == [None] * 3 + [shown.time[7]] + [None] * 2
+    assert shown.parts[0]["in"] == [0] * 7 + [1] * 14
 
 
 def test_a_mask_and_recorded_norms_do_as_well():
