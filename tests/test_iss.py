@@ -127,6 +127,26 @@ def test_ties_share_a_knot() -> None:
     assert path.w[0].tolist() == pytest.approx([1, -1, 1, 1, -1, 1, *6 * [0]])
 
 
+def test_ties_up_to_rounding_share_a_knot() -> None:
+    Q = torch.linalg.qr(torch.randn(40, 8, generator=seeded(0), dtype=torch.float64)).Q
+    signs = torch.tensor([1, -1, 1, 1, -1, -1, 1, -1], dtype=torch.float64)
+    X = 40**0.5 * Q
+    y = X @ (0.3 * signs)
+    assert len({float(c) for c in (X.T @ y).abs()}) > 1  # equal on paper only
+    path = iss_path(X, y)
+    assert path.t.tolist() == pytest.approx([1 / 0.3])
+    assert path.w[0].tolist() == pytest.approx((0.3 * signs).tolist())
+
+
+def test_a_fit_that_does_not_settle_says_so(monkeypatch) -> None:
+    from fedlearn_lib.inclusion import iss
+
+    X, y = problem(10, 3, 0)
+    monkeypatch.setattr(iss, "_enter", lambda data, rho, fit, j: fit)
+    with pytest.raises(RuntimeError, match="did not settle after 100 exchanges"):
+        iss_path(X, y)
+
+
 @pytest.mark.parametrize("gap", [1e-4, 1e-6, 1e-8, 1e-9, 1e-11, 1e-13])
 def test_nearly_equal_columns_end_in_a_path_that_fits(gap: float) -> None:
     X, y = problem(30, 6, 1)

@@ -99,7 +99,7 @@ def iss_path(
     t, rho, g = 0.0, torch.zeros_like(data.zero), data.gradient(data.y)
     while len(times) < knots and len(fit.active) < most:
         step, moved = _next_knot(rho, torch.where(g.abs() > data.zero, g, 0))
-        if not t < t + step <= t_max or math.isinf(step):
+        if math.isinf(step) or t + step > t_max:
             break
         t, rho = t + step, moved
         fit, g = _fit_with_signs(data, rho, fit, g)
@@ -137,7 +137,6 @@ def _fit_with_signs(data: _Data, rho: Tensor, fit: _Fit, g: Tensor) -> tuple[_Fi
             return fit, g
         fit = _enter(data, rho, fit, j)
         g = data.gradient(fit.rest)
-        g[fit.active] = 0
     raise RuntimeError(
         f"the fit at a knot did not settle after {limit} exchanges of columns: rounding decides "
         "which of several nearly dependent columns is in; remove columns that nearly repeat "
