@@ -42,7 +42,7 @@ class Entered:
             self._advance(min(self.block, steps - self.k), steps, out)
 
     def _advance(self, m: int, steps: int, out: Tensor) -> None:
-        betas, sums, z_in = self._inside(m)
+        betas, sums = self._inside(m)
         numbers = torch.arange(1, m + 1, dtype=self.z.dtype)
         z = torch.addmm(torch.outer(numbers, self.c), sums, self.rows, alpha=-1.0)
         z = z.mul_(self.lr).add_(self.z)
@@ -52,7 +52,6 @@ class Entered:
         self._record(betas[:done], steps, out)
         self.k += done
         self.z = z[done - 1].clone()
-        self.z[self.E] = z_in[done - 1]
         self.block = max(8, min(2 * done, BLOCK, ENTRIES // len(self.c)))
         if entry:
             self._enter(self.z.abs() > self.limit)
@@ -60,16 +59,16 @@ class Entered:
             self._record(self._beta(self.z[self.E])[None], steps, out)
             self.k += 1
 
-    def _inside(self, m: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Take m steps on E: coefficients after each, sums of those before each, and z; [m a]."""
+    def _inside(self, m: int) -> tuple[Tensor, Tensor]:
+        """Take m steps on E: coefficients after each, and sums of those before each; [m a]."""
         gram, c, z = self.rows[:, self.E], self.lr * self.c[self.E], self.z[self.E]
         beta, total = self._beta(z), torch.zeros_like(z)
-        betas, sums, duals = (z.new_empty(m, len(z)) for _ in range(3))
+        betas, sums = z.new_empty(m, len(z)), z.new_empty(m, len(z))
         for i in range(m):
             sums[i] = total = total + beta
-            duals[i] = z = torch.addmv(z, gram, beta, alpha=-self.lr) + c
+            z = torch.addmv(z, gram, beta, alpha=-self.lr) + c
             betas[i] = beta = self._beta(z)
-        return betas, sums, duals
+        return betas, sums
 
     def _beta(self, z: Tensor) -> Tensor:
         limit = self.thresholds[self.E]
