@@ -43,7 +43,8 @@ def _wide_threshold(w, v, gamma, slope, kappa, nu, lr):  # type: ignore[no-untyp
 
 
 def _ratio(gram: Tensor, inside: Tensor) -> Tensor:
-    return gram[~inside][:, inside] @ torch.linalg.inv(gram[inside][:, inside])
+    ratio: Tensor = gram[~inside][:, inside] @ torch.linalg.inv(gram[inside][:, inside])
+    return ratio
 
 
 def _irr(C: Tensor, inside: Tensor, nu: float, how: str = "right") -> Tensor:
@@ -66,7 +67,8 @@ def _pieces(beta: Tensor, jumps: Tensor) -> Tensor:
     """Replace each piece by its mean; ``jumps[i]`` says that a piece ends between i and i + 1."""
     label = torch.cat([torch.zeros(1, dtype=torch.long), jumps.long().cumsum(0)])
     total = torch.zeros(int(label[-1]) + 1, dtype=beta.dtype).index_add(0, label, beta)
-    return (total / torch.bincount(label))[label]
+    means: Tensor = total / torch.bincount(label)
+    return means[label]
 
 
 def _first_values(beta: Tensor, jumps: Tensor) -> Tensor:

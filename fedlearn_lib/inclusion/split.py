@@ -13,7 +13,7 @@ from fedlearn_lib.inclusion.path import Leaves, Path
 from fedlearn_lib.penalties import Penalty
 
 W = TypeVar("W", Tensor, dict[str, Tensor])
-Pair = tuple[Tensor, Tensor]
+Pair = tuple[Tensor | None, Tensor | None]
 
 
 class SplitState(NamedTuple):
@@ -101,7 +101,7 @@ def split_lbi_path(
     leaves, penalties = _check(w0, penalty, D, kappa, nu, lr, steps, every)
     slopes = _slopes(loss, gradient, w0)
     states = {name: _start(leaf, penalties[name], D) for name, leaf in leaves.items()}
-    pair = None if D is None else _pair(D)
+    pair = _pair(D)
     kept: list[tuple[float, dict[str, SplitState]]] = [(0.0, states)]
     for k in range(1, steps + 1):
         slope = slopes({name: state.w for name, state in states.items()})
@@ -136,7 +136,7 @@ def split_lbi_lr(
 
 def _advance(
     state: SplitState, slope: Tensor, penalty: Penalty | None,
-    kappa: float, nu: float, lr: float, D: Pair | None,
+    kappa: float, nu: float, lr: float, D: Pair,
 ) -> SplitState:  # fmt: skip
     if penalty is not None:
         return split_step(state, slope, penalty, kappa=kappa, nu=nu, lr=lr, D=D)
@@ -150,7 +150,7 @@ def _start(w: Tensor, penalty: Penalty | None, D: Tensor | None) -> SplitState:
     return SplitState(w, zero, w if penalty is None else zero)
 
 
-def _pair(D: Tensor | Pair | None) -> tuple[Tensor | None, Tensor | None]:
+def _pair(D: Tensor | Pair | None) -> Pair:
     """Return D and its transpose; a sparse transpose is put in order once, not at each product."""
     if D is None or isinstance(D, tuple):
         return D or (None, None)
