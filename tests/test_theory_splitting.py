@@ -257,8 +257,26 @@ def test_the_probability_of_a_clean_start() -> None:
         y = X @ beta + 0.5 * torch.randn(len(X), generator=g).double()
         times = fl.iss_path(*split_design(X, y, 2.0, D)).entry_times()
         early += bool(times[~inside].min() < bound)
-    assert bound > 0
+    room = (1 - split_irr(X, inside, 2.0, D)) / (2 * 0.5)
+    assert bound == pytest.approx(room * math.sqrt(60 * 2.0 / math.log(2 * 3 / 0.2)))
     assert early <= 20 + 3 * 4  # three standard deviations of a binomial with 100 and 0.2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_noise_in_the_force_is_no_larger_than_the_theorem_says(seed: int) -> None:
+    """Theorem 10.9, part 3: exact variances of the noise, against 2σ²ν/n, for IRR below one."""
+    X, D, beta, _ = chain_problem(seed)
+    inside, n = D @ beta != 0, len(X)
+    for nu in (0.3, 2.0, 50.0):
+        gram, A = split_gram(X, nu, D), nu * X.T @ X / n + D.T @ D
+        force = nu * D @ torch.linalg.solve(A, X.T) / n  # ω is this matrix times the noise
+        assert (torch.linalg.eigvalsh(force @ force.T)[-1] <= nu / n * (1 + 1e-9)).all()
+        ratio = gram[~inside][:, inside] @ torch.linalg.inv(gram[inside][:, inside])
+        mixed = force[~inside] - ratio @ force[inside]
+        irr = split_irr(X, inside, nu, D)
+        assert mixed.square().sum(1).max() <= (1 + irr**2) * nu / n
+        if nu == 2.0:
+            assert irr < 1
 
 
 @pytest.mark.parametrize("seed", range(4))
