@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from toy_clients import seeded
 
-from fedlearn_lib import L1, GroupL2, SplitLBI
+from fedlearn_lib import L1, GroupL2, SplitLBI, record_path, split_lbi_path
 from fedlearn_lib.optim import shrink
 
 seeds = st.integers(0, 10_000)
@@ -253,3 +253,30 @@ def test_every_critical_point_is_at_rest_with_some_dual_variable(seed, penalty, 
     w.grad = torch.ones_like(w)
     optimizer.step()
     assert float((w.detach() - goal).abs().max()) > 0.01
+
+
+@settings(deadline=None, max_examples=20)
+@given(seeds, st.sampled_from(["l1", "group"]))
+def test_the_optimizer_walks_the_path_of_the_split_chapter(seed, penalty) -> None:
+    """Algorithm 11.3: SplitLBI on a parameter is `split_lbi_path` on its loss, step by step."""
+    X, y = draw(20, 12, seed=seed), draw(20, seed=seed + 1, scale=2)
+
+    def loss(w: Tensor) -> Tensor:
+        return 0.5 * (X @ w.flatten() - y).square().mean()
+
+    w0, common = draw(4, 3, seed=seed + 2, scale=9), dict(kappa=2.0, nu=0.7, lr=0.05)
+    path = split_lbi_path(
+        loss, w0, L1() if penalty == "l1" else GroupL2(), steps=60, every=20, **common
+    )
+    w = nn.Parameter(w0.clone())
+    optimizer = SplitLBI([("w", w)], penalty=penalty, **common)
+    recorder = record_path(optimizer, every=20)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss(w).backward()
+        optimizer.step()
+    found = recorder.path()
+    assert float((found.t - path.t[1:]).abs().max()) < 1e-12  # it also records the start
+    for ours, theirs in ((found.w["w"], path.w), (found.gamma["w"], path.gamma)):
+        assert float((ours - theirs[1:]).abs().max()) < 1e-10
+    assert bool((path.gamma != 0).any())
