@@ -286,7 +286,7 @@ def test_a_critical_point_of_the_lyapunov_function_may_have_a_gradient() -> None
 
 
 def test_finite_length_on_a_loss_that_is_not_convex() -> None:
-    """Theorem 12.13: past any late step the rest of the path is shorter than any tolerance."""
+    """Theorem 12.12: past any late step the rest of the path is shorter than any tolerance."""
     w0 = 3 * torch.randn(8, generator=seeded(11), dtype=torch.float64)
     kappa, nu = 2.0, 1.0
     lr = 0.9 * safe_step(WAVES_LIP, kappa=kappa, nu=nu)
@@ -297,7 +297,7 @@ def test_finite_length_on_a_loss_that_is_not_convex() -> None:
 
 
 def test_a_local_constant_is_enough() -> None:
-    """Corollary 12.14: w⁴ has no Lipschitz gradient; a step from its region is safe."""
+    """Corollary 12.13: w⁴ has no Lipschitz gradient; a step from its region is safe."""
     quartic = lambda w: (w**4).sum() / 4  # noqa: E731
 
     def attempt(w0, lr):
@@ -323,7 +323,7 @@ def test_a_local_constant_is_enough() -> None:
 
 @pytest.mark.parametrize(("power", "slope"), [(4, -2.0), (6, -1.5)])
 def test_the_exponent_sets_the_rate(power: int, slope: float) -> None:
-    """Theorem 12.15: |w − 3|^p has exponent 1 − 1/p; F_k − F falls as k^{−p/(p−2)}."""
+    """Theorem 12.14: |w − 3|^p has exponent 1 − 1/p; F_k − F falls as k^{−p/(p−2)}."""
     loss = lambda w: ((w - 3.0) ** power).sum() / power  # noqa: E731
     w, gamma, v, seen = 3.5, 0.0, 0.0, {}
     for k in range(1, 200_001):
@@ -334,6 +334,35 @@ def test_the_exponent_sets_the_rate(power: int, slope: float) -> None:
             one = torch.tensor([w], dtype=torch.float64)
             seen[k] = float(loss(one)) + (w - gamma) ** 2 / 2
     assert math.log10(seen[200_000] / seen[20_000]) == pytest.approx(slope, abs=0.05)
+
+
+@pytest.mark.parametrize("theta", [0.5, 2 / 3])
+def test_the_exponent_passes_to_the_lyapunov_function(theta: float) -> None:
+    """Proposition 12.15: (F − F∞)^θ ≤ c dist(0, ∂F) with the stated c, by random points near z."""
+    power, p, g = 1 / (1 - theta), 4, seeded(8)  # |x|^2 and |x|^3
+    scale = torch.tensor([0.3, 1.0, 2.0, 0.6], dtype=torch.float64)
+    x, d = (0.2 * torch.randn(50_000, p, generator=g, dtype=torch.float64) for _ in "ab")
+    d = torch.where(torch.rand(50_000, 1, generator=g) < 0.5, d, -d.abs() * x.sign())
+    risk, slope = (
+        (scale * x.abs() ** power).sum(1),
+        power * scale * x.abs() ** (power - 1) * x.sign(),
+    )
+    c0 = float((risk**theta / slope.norm(dim=1)).max())  # the constant of the loss, measured
+    for nu, lr in ((0.4, 0.3), (20.0, 0.05)):
+        height = lr * (risk + nu / 2 * d.square().sum(1))
+        size = lr * ((slope + d).square().sum(1) + d.square().sum(1)).sqrt()
+        worst = 2 ** (2 * theta - 1) * max(c0**2, (nu / 2) ** (2 * theta)) / ((3 - 5**0.5) / 2)
+        ratio = height**theta / size
+        assert 0.3 * lr ** (theta - 1) * worst**0.5 < ratio.max() <= lr ** (theta - 1) * worst**0.5
+
+
+def test_strong_convexity_has_the_exponent_one_half() -> None:
+    """Proposition 12.15: L̂ − L̂* ≤ ‖∇L̂‖²/2μ, and a parabola attains it."""
+    loss, best, A = quadratic(6, low=0.4)
+    w = best + torch.randn(200, 4, 3, generator=seeded(9), dtype=torch.float64)
+    slopes = torch.func.vmap(torch.func.grad(loss))(w).flatten(1).square().sum(1)
+    ratio = torch.func.vmap(loss)(w) / (slopes / (2 * float(torch.linalg.eigvalsh(A)[0])))
+    assert 0.05 < ratio.max() <= 1 + ROUND
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -20,6 +20,7 @@ from torch import Tensor
 from fedlearn_lib.penalties import Penalty
 
 Loss = Callable[[Tensor], Tensor]
+CHUNK = 64  # iterates whose losses are computed together
 
 
 class Run(NamedTuple):
@@ -113,7 +114,7 @@ def descent(
 
     Parameters
     ----------
-    loss : $\hat L$, maps one $W$ to a scalar.
+    loss : $\hat L$, maps one $W$ to a scalar; it is called under ``torch.func.vmap``.
     run : every iterate, at least two.
     lip : a Lipschitz constant of $\nabla\hat L$ on the segments of the run.
     lr : the step $\alpha$.
@@ -128,7 +129,9 @@ def descent(
     _check_run(run, penalty, kappa, nu, lr)
     w, gamma, g = run.w, run.gamma, subgradients(run, kappa=kappa)
     omega = torch.stack([penalty.value(x) for x in gamma])
-    lbar = torch.stack([loss(x) for x in w]) + (w - gamma).flatten(1).square().sum(1) / (2 * nu)
+    lbar = torch.func.vmap(loss, chunk_size=CHUNK)(w) + (w - gamma).flatten(1).square().sum(1) / (
+        2 * nu
+    )
     there = omega[1:] - omega[:-1] - _dots(g[:-1], gamma[1:] - gamma[:-1])  # B^{g_k}(Γ_{k+1}, Γ_k)
     back = omega[:-1] - omega[1:] - _dots(g[1:], gamma[:-1] - gamma[1:])
     since = torch.cat([torch.zeros_like(lbar[:1]), there])  # since[k] = B^{g_{k-1}}(Γ_k, Γ_{k-1})
@@ -164,7 +167,7 @@ def relative_error(
     slope, g = torch.func.grad(loss), subgradients(run, kappa=kappa)
     pull = (run.w - run.gamma) / nu
     parts = (
-        lr * (torch.stack([slope(x) for x in run.w[1:]]) + pull[1:]),
+        lr * (torch.func.vmap(slope, chunk_size=CHUNK)(run.w[1:]) + pull[1:]),
         g[1:] - g[:-1] - lr * pull[1:],
         run.gamma[:-1] - run.gamma[1:],
     )
