@@ -47,7 +47,7 @@ class Cells(SphinxTransform):
         text = source.astext()
         title = _TITLE.match(text)
         if title:
-            source.children = [nodes.Text(text[title.end() :])]
+            source[:] = [nodes.Text(text[title.end() :])]
             source.rawsource = text[title.end() :]
         if tag:
             mode, name = _FOLDED[tag]
