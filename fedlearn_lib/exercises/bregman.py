@@ -32,11 +32,13 @@ def _proximal_gradient(X: Tensor, y: Tensor, kappa: float, alpha: float, steps: 
 
 
 def _largest_step(X: Tensor, kappa: float) -> Tensor:
-    return 2 * len(X) / (kappa * torch.linalg.matrix_norm(X, 2) ** 2)
+    step: Tensor = 2 * len(X) / (kappa * torch.linalg.matrix_norm(X, 2) ** 2)
+    return step
 
 
 def _regressions(X: Tensor, s: int) -> Tensor:
-    return torch.linalg.lstsq(X[:, :s], X[:, s:]).solution.T  # [p−s, s]
+    M: Tensor = torch.linalg.lstsq(X[:, :s], X[:, s:]).solution.T  # [p−s, s]
+    return M
 
 
 def _safe_time(X: Tensor, s: int, sigma: float, delta: float) -> Tensor:
@@ -46,7 +48,8 @@ def _safe_time(X: Tensor, s: int, sigma: float, delta: float) -> Tensor:
 def _time(X: Tensor, s: int, sigma: float, eta: Tensor, delta: float) -> Tensor:
     n, p = X.shape
     C = X[:, s:].norm(dim=0).max() / math.sqrt(n)
-    return eta / (sigma * C * math.sqrt(2 * math.log((p - s) / delta) / n))
+    time: Tensor = eta / (sigma * C * math.sqrt(2 * math.log((p - s) / delta) / n))
+    return time
 
 
 _X = torch.tensor(
