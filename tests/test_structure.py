@@ -325,6 +325,16 @@ def test_training_and_pruning_commute(name: str, momentum: float, decay: float) 
     assert moved > 1e-3
 
 
+def test_a_closed_mask_takes_bias_and_outgoing_weights() -> None:
+    """Definition 13.1: also through a flatten, and nothing of a live unit."""
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2)).double()
+    mask = torch.ones(3, 1, 3, 3)
+    mask[1] = 0
+    closed = close(model, {"0.weight": mask})
+    assert closed["0.bias"].tolist() == [True, False, True]
+    assert (~closed["3.weight"]).nonzero()[:, 1].unique().tolist() == list(range(16, 32))
+
+
 def test_an_open_mask_does_not_commute() -> None:
     """Proposition 13.4 needs closed masks: a dead unit's bias is a second bias that trains."""
     model = mlp(6, 5, 3, activation="tanh").double()
@@ -422,6 +432,14 @@ def test_growing_changes_no_output(name: str, layer: int, extra: int) -> None:
     assert float(added.std()) == pytest.approx((2 / added[0].numel()) ** 0.5, rel=0.35)
     with pytest.raises(ValueError, match="another one follows"):
         grow(model, len(model) - 1, 1, generator=seeded())
+
+
+def test_a_new_map_is_many_features() -> None:
+    """Proposition 13.6 through a flatten: one new channel of 4 × 4 pixels brings 16 columns."""
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2)).double()
+    wide = grow(model, 0, 2, generator=seeded())
+    assert wide[3].weight.shape == (2, 80)
+    assert gap(model, wide, (1, 6, 6)) < ROUND
 
 
 def test_a_norm_grows_by_whole_groups() -> None:

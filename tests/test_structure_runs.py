@@ -105,12 +105,13 @@ def test_growth_runs_end_to_end_on_a_toy(monkeypatch, small, tmp_path) -> None:
 def test_a_wider_network_keeps_its_path() -> None:
     """The old entries of V and of the momentum are carried over, the new ones are zero."""
     model = growth.narrow_lenet((2, 3, 4, 5), 0)
-    optimizer = growth.path_of(model)
+    optimizer = growth.path_of(model, nu=0.7)
     model(torch.randn(3, 1, 28, 28, generator=seeded())).square().sum().backward()
     optimizer.step()
     g = seeded(1)
     wide = tickets_grow(model, g)
     new = growth.carried(model, optimizer, wide)
+    assert new.param_groups[0]["nu"] == 0.7
     for old, p in zip(model.parameters(), wide.parameters(), strict=True):
         for name, value in optimizer.state[old].items():
             inside = tuple(slice(n) for n in value.shape)

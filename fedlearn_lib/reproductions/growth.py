@@ -42,7 +42,7 @@ METHODS = {
 }
 START, FULL = (2, 3, 8, 8), (6, 16, 120, 84)
 PLACES = (0, 3, 6, 9)  # of the layers that may grow
-GROWING, POLISH, SEEDS, NU, LR, MOMENTUM = 12, 4, 5, 20.0, 0.1, 0.5
+GROWING, POLISH, SEEDS, NU, LR, MOMENTUM = 12, 4, 5, 60.0, 0.1, 0.5
 Cell = dict[str, Any]
 
 
@@ -114,7 +114,7 @@ def grown(train: Dataset, seed: int) -> Grown:
     """Grow a network, one decision a layer after each epoch."""
     g = torch.Generator().manual_seed(2000 + seed)
     model, widths, work = narrow_lenet(START, seed), [list(START)], 0
-    optimizer = path_of(model)
+    optimizer = path_of(model, nu=NU)
     for epoch in range(GROWING):
         for x, y in batches(train, 1, 1000 * seed + epoch):
             optimizer.zero_grad()
@@ -128,13 +128,14 @@ def grown(train: Dataset, seed: int) -> Grown:
     return Grown(model, widths, work)
 
 
-def path_of(model: nn.Sequential) -> SplitLBI:
+def path_of(model: nn.Sequential, *, nu: float) -> SplitLBI:
+    """Return SplitLBI with one group a row of every layer but the last."""
     names = units_of(model)
     inside = [(name, p) for name, p in model.named_parameters() if name in names]
     outside = [(name, p) for name, p in model.named_parameters() if name not in names]
     return SplitLBI(
         [{"params": inside, "penalty": "group"}, {"params": outside, "penalty": None}],
-        LR, nu=NU, momentum=MOMENTUM, momentum_on="loss",
+        LR, nu=nu, momentum=MOMENTUM, momentum_on="loss",
     )  # fmt: skip
 
 
@@ -149,7 +150,7 @@ def widen(model: nn.Sequential, optimizer: SplitLBI, g: torch.Generator) -> nn.S
 
 def carried(model: nn.Sequential, optimizer: SplitLBI, wide: nn.Sequential) -> SplitLBI:
     """Return the wide network's optimizer: old entries keep their state, new ones start at 0."""
-    new = path_of(wide)
+    new = path_of(wide, nu=optimizer.param_groups[0]["nu"])
     for old, p in zip(model.parameters(), wide.parameters(), strict=True):
         for name, value in optimizer.state[old].items():
             padded = torch.zeros_like(p)
