@@ -30,7 +30,7 @@ CHAPTERS = {  # number: (column, row, title in lines)
 }  # fmt: skip
 NEEDS = {2: (1,), 3: (1,), 4: (2, 3), 5: (4,), 6: (5,), 7: (4,), 9: (8,), 10: (9,), 11: (10,),
          12: (11,), 13: (11,), 14: (7, 11), 15: (14,)}  # fmt: skip
-WRITTEN = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+WRITTEN = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)
 
 
 def svg(width: int, height: int, body: str) -> str:
