@@ -76,7 +76,8 @@ def split_lbi(
     for w, g, v, b in _pieces(params, grads, duals, buffers):
         pulls = [(w, weight_decay)] if weight_decay else []
         if v is not None and penalty is not None:
-            gap = torch.add(w, shrink(v, penalty, scaled), alpha=-kappa)  # the old W minus Γ
+            # the old W minus the old copy
+            gap = torch.add(w, shrink(v, penalty, scaled), alpha=-kappa)
             v.add_(gap, alpha=lr / nu)
             pulls.append((gap, 1 / nu))
         d = g if b is None else torch.add(g, b, alpha=momentum, out=b)
