@@ -207,7 +207,13 @@ def test_a_layer_without_units_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     "layer",
-    [nn.Dropout(0.5), nn.Conv2d(4, 4, 3, groups=2), nn.AvgPool2d(2, padding=1), nn.Softmax(1)],
+    [
+        nn.Dropout(0.5),
+        nn.Conv2d(4, 4, 3, groups=2),
+        nn.AvgPool2d(2, padding=1),
+        nn.AvgPool2d(2, divisor_override=1),
+        nn.Softmax(1),
+    ],
 )
 def test_a_layer_without_an_exact_rule_is_named(layer: nn.Module) -> None:
     model = nn.Sequential(nn.Conv2d(1, 4, 3), layer, nn.Conv2d(4, 2, 3))
@@ -513,3 +519,11 @@ def test_four_of_five_filters_are_ready_to_grow() -> None:
     assert ready_to_grow(masks, share=0.7) == ["a", "b", "c"]
     with pytest.raises(ValueError, match="share"):
         ready_to_grow(masks, share=0)
+
+
+def test_two_norms_between_two_layers_are_refused() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.GroupNorm(3, 6), nn.GroupNorm(2, 6), nn.Conv2d(6, 2, 3)
+    )
+    with pytest.raises(ValueError, match="two norms between two layers"):
+        prune(model)

@@ -20,14 +20,20 @@ def links_of(chain: nn.Sequential, place: str) -> list[Link]:
     modules = list(chain)
     for m in modules:
         grouped = isinstance(m, nn.Conv2d) and m.groups > 1
-        padded = isinstance(m, nn.AvgPool2d) and m.padding != 0
-        if not isinstance(m, known) or grouped or padded:
+        uneven = isinstance(m, nn.AvgPool2d) and (m.padding != 0 or m.divisor_override)
+        if not isinstance(m, known) or grouped or uneven:
             raise ValueError(
                 f"prune knows no exact rule for {m} in {place}; it knows Conv2d and Linear with "
                 "pointwise activations, pooling, Flatten, GroupNorm and ResidualBlock"
             )
     at = [i for i, m in enumerate(modules) if isinstance(m, Weighted)]
     links = [(modules[i], modules[i + 1 : j], modules[j]) for i, j in pairwise(at)]
+    for _, between, _ in links:
+        if sum(isinstance(m, nn.GroupNorm) for m in between) > 1:
+            raise ValueError(
+                f"prune knows no exact rule for two norms between two layers in {place}, got "
+                f"{between}; leave one of them out"
+            )
     return [link for link in links if not any(isinstance(m, ResidualBlock) for m in link[1])]  # type: ignore[misc]
 
 
