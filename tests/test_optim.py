@@ -304,6 +304,7 @@ def test_a_network_falls_into_filters_weights_and_the_rest() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore:.*lr_scheduler.step:UserWarning")  # it cannot see the calls
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+@pytest.mark.filterwarnings("ignore:Skipping serialization:UserWarning")  # of PyTorch 2.6
 @pytest.mark.parametrize("lr", [1.0, torch.tensor(1.0, dtype=torch.float64)])
 def test_a_compiled_step_is_the_same_step(lr) -> None:
     torch.compiler.reset()
