@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,23 @@ def check_integers(least: int = 1, **values: int | None) -> None:
             raise ValueError(
                 f"{name} must be an integer of at least {least}, got {value!r}; correct {name}"
             )
+
+
+def check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be a positive number, got {value!r}; correct {name}")
+
+
+def check_regression(X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return X [n p] and y [n] in float64; refuse other shapes."""
+    X, y = (torch.as_tensor(a).detach().to(torch.float64) for a in (X, y))
+    if X.ndim != 2 or y.shape != X.shape[:1] or X.numel() == 0:
+        raise ValueError(
+            f"X must be [n p] and y [n], got {list(X.shape)} and {list(y.shape)}; "
+            "transpose X, or flatten y"
+        )
+    return X, y
 
 
 def check_draw(ids: Tensor, m: int, *, steps: int, draws: int, batch: int | None) -> None:

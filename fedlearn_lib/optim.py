@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from fedlearn_lib._checks import check_positive
+
 PENALTIES = ("l1", "group", None)
 FORMS = ("coupled", "loss")
 PIECE = 1 << 15  # entries of a tensor that are updated together, so that they stay in the cache
@@ -287,9 +289,7 @@ def _check_options(options: dict[str, Any]) -> None:
         raise ValueError(
             f"momentum_on must be one of {FORMS}, got {options['momentum_on']!r}; choose one"
         )
-    for name in ("kappa", "nu"):
-        if not 0 < options[name] < float("inf"):
-            raise ValueError(f"{name} must be a positive number, got {options[name]!r}; try 1.0")
+    check_positive(kappa=options["kappa"], nu=options["nu"])
     for name in ("lr", "weight_decay"):
         if not 0 <= options[name] < float("inf"):
             raise ValueError(f"{name} must be zero or positive, got {options[name]!r}; try 0.0")

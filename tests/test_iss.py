@@ -106,6 +106,13 @@ def test_a_coordinate_leaves_and_comes_back() -> None:
     assert certificate(path, X, y).worst < 1e-10
 
 
+@pytest.mark.parametrize(("seed", "corr"), [(14, 0.9), (47, 0.97), (16, 0.99), (33, 0.99)])
+def test_a_coordinate_about_to_enter_is_no_violation(seed: int, corr: float) -> None:
+    """Some |ρ| is within 1e-6 of 1 at a knot and reaches it at the next one."""
+    X, y = problem(30, 60, seed, corr=corr)
+    assert certificate(iss_path(X, y), X, y).worst < 1e-10
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(("n", "p"), [(40, 10), (12, 30)])
 def test_dependent_columns_change_neither_the_fit_nor_the_certificate(n, p, seed) -> None:

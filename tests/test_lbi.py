@@ -159,7 +159,7 @@ def test_an_unstable_step_is_refused_and_can_be_watched() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"y": torch.ones(3)}, r"\(4, 2\) and \(3,\)"),
+        ({"y": torch.ones(3)}, r"got \[4, 2\] and \[3\]"),
         ({"X": torch.full((4, 2), torch.nan)}, "X must be finite, got 8"),
         ({"y": torch.tensor([1.0, 2.0, torch.inf, 0.0])}, "y must be finite, got 1"),
         ({"loss": "hinge"}, '"squared" or "logistic", got \'hinge\''),

@@ -451,7 +451,7 @@ def test_what_does_not_fit_is_refused() -> None:
         descent(loss, Run(*(x[:1] for x in run)), L1(0.1), lip=lip, **settings)
     with pytest.raises(ValueError, match="lip must be finite"):
         safe_step(-1.0, kappa=1.0, nu=1.0)
-    with pytest.raises(ValueError, match="kappa must be positive"):
+    with pytest.raises(ValueError, match="kappa must be a positive number"):
         safe_step(1.0, kappa=0.0, nu=1.0)
-    with pytest.raises(ValueError, match="nu must be positive"):
+    with pytest.raises(ValueError, match="nu must be a positive number"):
         coupled_lipschitz(1.0, -2.0)

@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlearn_lib._checks import check_finite, check_integers
+from fedlearn_lib._checks import check_finite, check_integers, check_regression
 from fedlearn_lib.inclusion.path import Path
 
 #: A correlation below this part of $\|x_j\|\|y\|$ is zero: what is left of $y$ is rounding.
 NOTHING = 1e-10
 #: A coordinate of the dual path that is so close to the boundary at a knot has reached it.
 TIE = 1e-12
+#: A coordinate that would reach it within this part of the time is there, for the certificate.
+NOW = 1e-9
 
 
 class _Data(NamedTuple):
@@ -195,12 +197,7 @@ def _remove(fit: _Fit, i: int, y: Tensor) -> _Fit:
 
 
 def _data(X: Tensor, y: Tensor) -> _Data:
-    X, y = (torch.as_tensor(a).detach().to(torch.float64) for a in (X, y))
-    if X.ndim != 2 or y.shape != X.shape[:1] or X.numel() == 0:
-        raise ValueError(
-            f"X must be [n p] and y [n], got {list(X.shape)} and {list(y.shape)}; "
-            "transpose X, or flatten y"
-        )
+    X, y = check_regression(X, y)
     check_finite("y", y)
     norms = torch.from_numpy(np.sqrt(np.einsum("ij,ij->j", X.numpy(), X.numpy())))  # one pass
     check_finite("X", norms if bool(torch.isfinite(norms).all()) else X)
@@ -250,7 +247,8 @@ def certificate(path: Path, X: Tensor, y: Tensor) -> Certificate:
     g = torch.cat([y[None] @ X, (y - w @ X.T) @ X]) / n  # [K+1 p], on each piece
     spans = torch.diff(path.t, prepend=path.t.new_zeros(1))
     rho = (spans[:, None] * g[:-1]).cumsum(0)  # [K p], at each knot
-    inside, tight, scale = w != 0, rho.abs() > 1 - 1e-6, g[0].abs().max()
+    inside, scale = w != 0, g[0].abs().max()
+    tight = 1 - rho.abs() <= NOW * path.t[:, None] * g[1:].abs()
     left, right = (rho - w.sign()).abs(), (rho[1:] - w[:-1].sign()).abs()
     sign = torch.cat([left[inside], right[inside[:-1]]])
     outward = (rho.sign() * g[1:])[tight & ~inside] / scale

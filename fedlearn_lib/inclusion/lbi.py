@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fedlearn_lib._checks import check_finite, check_integers
+from fedlearn_lib._checks import check_finite, check_integers, check_positive, check_regression
 from fedlearn_lib.inclusion.entered import Entered
 from fedlearn_lib.inclusion.path import Path
 from fedlearn_lib.penalties import L1, Penalty
@@ -202,12 +202,7 @@ def _stable(lr: float | None, largest: float, kappa: float, check: bool) -> floa
 
 
 def _data(X: Tensor, y: Tensor, loss: str, free: Sequence[int]) -> tuple[Tensor, Tensor]:
-    X, y = torch.as_tensor(X).double(), torch.as_tensor(y).double()
-    if X.ndim != 2 or y.shape != X.shape[:1] or len(y) == 0:
-        raise ValueError(
-            f"X must be [n p] and y [n] with n at least 1, got shapes {tuple(X.shape)} and "
-            f"{tuple(y.shape)}; reshape them"
-        )
+    X, y = check_regression(X, y)
     if not bool(torch.isfinite(X.sum() + y.sum())):  # one pass; the check itself takes three
         check_finite("X", X)
         check_finite("y", y)
@@ -226,7 +221,5 @@ def _data(X: Tensor, y: Tensor, loss: str, free: Sequence[int]) -> tuple[Tensor,
 
 
 def _check_numbers(kappa: float, lr: float, steps: int, every: int) -> None:
-    for name, value in (("kappa", kappa), ("lr", lr)):
-        if not 0 < value < float("inf"):
-            raise ValueError(f"{name} must be a positive number, got {value!r}; correct {name}")
+    check_positive(kappa=kappa, lr=lr)
     check_integers(steps=steps, every=every)

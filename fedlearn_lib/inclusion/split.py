@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from fedlearn_lib._checks import check_integers
+from fedlearn_lib._checks import check_integers, check_positive
 from fedlearn_lib.inclusion.path import Leaves, Path
 from fedlearn_lib.penalties import Penalty
 
@@ -126,7 +126,7 @@ def split_lbi_lr(
     """
     if not 0 < c < 2:
         raise ValueError(f"c must lie between 0 and 2, got {c!r}; the authors use 1")
-    _check_positive(kappa=kappa, nu=nu)
+    check_positive(kappa=kappa, nu=nu)
     X = torch.as_tensor(X)
     dense = None if D is None else D.to_dense() if D.is_sparse else D
     size = float(torch.linalg.matrix_norm(X, 2)) ** 2 / len(X)
@@ -187,7 +187,7 @@ def _check(
     kappa: float, nu: float, lr: float, steps: int, every: int,
 ) -> tuple[dict[str, Tensor], Mapping[str, Penalty | None]]:  # fmt: skip
     """Refuse what cannot be split, and return leaves and penalties by name."""
-    _check_positive(kappa=kappa, nu=nu, lr=lr)
+    check_positive(kappa=kappa, nu=nu, lr=lr)
     check_integers(steps=steps, every=every)
     leaves: dict[str, Tensor] = w0 if isinstance(w0, dict) else {"": w0}
     wrong = [name for name, leaf in leaves.items() if not isinstance(leaf, Tensor)]
@@ -212,9 +212,3 @@ def _check(
         if (one := penalties[name]) is not None:
             one.prox(torch.zeros_like(_times(D, leaf)))
     return leaves, penalties
-
-
-def _check_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 < value < float("inf"):
-            raise ValueError(f"{name} must be a positive number, got {value!r}; correct {name}")

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fedlearn_lib._checks import check_positive
 from fedlearn_lib.penalties import Penalty
 
 Loss = Callable[[Tensor], Tensor]
@@ -61,7 +62,7 @@ def coupled_lipschitz(lip: float, nu: float, *, sharp: bool = False) -> float:
     >>> coupled_lipschitz(1.5, 2.0), round(coupled_lipschitz(1.5, 2.0, sharp=True), 4)
     (2.5, 2.1514)
     """
-    _check(nu=nu)
+    check_positive(nu=nu)
     if not (lip >= 0 and math.isfinite(lip)):
         raise ValueError(
             f"lip must be finite and at least 0, got {lip!r}; bound the Hessian's norm"
@@ -75,7 +76,7 @@ def safe_step(lip: float, *, kappa: float, nu: float, sharp: bool = False) -> fl
     >>> safe_step(1.5, kappa=4.0, nu=2.0)
     0.2
     """
-    _check(kappa=kappa)
+    check_positive(kappa=kappa)
     return 2 / (kappa * coupled_lipschitz(lip, nu, sharp=sharp))
 
 
@@ -92,14 +93,14 @@ def dual_of(w: Tensor, gamma: Tensor, *, nu: float, lr: float) -> Run:
     >>> dual_of(w, gamma, nu=2.0, lr=0.5).v.flatten()
     tensor([0.0000, 1.0000, 1.5000])
     """
-    _check(nu=nu, lr=lr)
+    check_positive(nu=nu, lr=lr)
     moves = lr / nu * (w - gamma)
     return Run(w, gamma, moves.cumsum(0) - moves)
 
 
 def subgradients(run: Run, *, kappa: float) -> Tensor:
     r"""Return $g_k=V_k-\Gamma_k/\kappa\in\partial\Omega(\Gamma_k)$, [K+1 …]."""
-    _check(kappa=kappa)
+    check_positive(kappa=kappa)
     return run.v - run.gamma / kappa
 
 
@@ -125,7 +126,7 @@ def descent(
     >>> descent(lambda w: 0.5 * (w**2).sum(), run, L1(2.0), lip=1.0, kappa=1.0, nu=1.0, lr=0.5)[0]
     tensor([8., 0.], dtype=torch.float64)
     """
-    _check(kappa=kappa, nu=nu, lr=lr)
+    check_positive(kappa=kappa, nu=nu, lr=lr)
     _check_run(run, penalty, kappa, nu, lr)
     w, gamma, g = run.w, run.gamma, subgradients(run, kappa=kappa)
     omega = torch.stack([penalty.value(x) for x in gamma])
@@ -163,7 +164,7 @@ def relative_error(
     >>> round(here.item(), 4), round(bound.item(), 4)
     (2.0, 10.7703)
     """
-    _check(kappa=kappa, nu=nu, lr=lr)
+    check_positive(kappa=kappa, nu=nu, lr=lr)
     slope, g = torch.func.grad(loss), subgradients(run, kappa=kappa)
     pull = (run.w - run.gamma) / nu
     parts = (
@@ -215,12 +216,6 @@ def local_lipschitz(loss: Loss, w: Tensor) -> float:
 
 def _dots(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1)
-
-
-def _check(**values: float) -> None:
-    for name, value in values.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name} must be positive and finite, got {value!r}; correct {name}")
 
 
 def _check_run(run: Run, penalty: Penalty, kappa: float, nu: float, lr: float) -> None:
