@@ -8,44 +8,19 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fedlearn_lib.exercises import (
-    averaging,
-    bregman,
-    compared,
-    convergence,
-    descent,
-    distances,
-    heterogeneity,
-    inverse_scale,
-    meta,
-    optimizer,
-    personal,
-    splitting,
-    structure,
-)
 from fedlearn_lib.exercises.exercise import Exercise
 
-TOPICS = (
-    averaging,
-    bregman,
-    compared,
-    convergence,
-    descent,
-    distances,
-    heterogeneity,
-    inverse_scale,
-    meta,
-    optimizer,
-    personal,
-    splitting,
-    structure,
-)
-EXERCISES: dict[str, Exercise] = {k: v for topic in TOPICS for k, v in topic.EXERCISES.items()}
+TOPICS = tuple(import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__))
+EXERCISES: dict[str, Exercise] = {
+    name: exercise for topic in TOPICS for name, exercise in getattr(topic, "EXERCISES", {}).items()
+}
 
 
 def check(name: str, attempt: Callable[..., Any]) -> None:
