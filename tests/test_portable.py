@@ -32,7 +32,7 @@ GOOD = [
     "> $$m=1.$$\n>\n> Always.\n\n" + proof("Theorem 1.2") + "\n\n> An ordinary quotation.",
     ("# Check of Theorem 1.2: by hand\nprint(1)", "measured 1.0000\n", []),
     "## Exercises\n\n### Exercise 1.1 (code). Add\n\nAdd.",
-    ("# @title Solution of Exercise 1.1\nprint(2)", "two\n", ["solution"]),
+    ("# @title Solution of Exercise 1.1\nprint(2)  # Theorem 1.2", "two\n", ["solution"]),
     "**Question 1.** Why $x$?\n\n<details><summary>A. Since `y`</summary>\n\nRight. So it is.\n\n"
     "</details>\n<details><summary>B. Not $y$</summary>\n\nNo. It is not.\n\n</details>\n\n"
     "As [Fallah et al. (2020)](https://arxiv.org/abs/2002.07948) say.",
