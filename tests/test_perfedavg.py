@@ -318,6 +318,7 @@ def test_bad_arguments_are_refused(options, message: str) -> None:
 
 @pytest.mark.parametrize("steps", [1, 4])
 def test_the_algorithm_word_by_word_ends_where_the_library_ends(steps: int) -> None:
+    """Algorithm 4.1: the loop, written out."""
     clients = quadratics(5, 3, seed=20)
     mine = end_of(made_of(meta_step(quadratic_loss, ALPHA, BETA)), clients, steps=steps)
     torch.testing.assert_close(mine, end_of(per("exact"), clients, steps=steps), rtol=0, atol=1e-12)

@@ -342,6 +342,39 @@ def test_the_meta_losses_are_similar(seed: int) -> None:
         assert 1e-4 * bound < gamma_F2 <= bound
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_meta_losses_of_shifted_clients_are_similar(seed: int) -> None:
+    """Corollary 6.10, second bound: the same labels, inputs shifted a little, α up to 1/L."""
+    from fedlearn_lib import adapt, maml_gradient
+
+    g = seeded(seed)
+    x, y = torch.randn(6, 3, generator=g, dtype=F64), torch.arange(6) % 3
+    shifts = 0.05 * torch.randn(4, 3, generator=g, dtype=F64)
+    clients = Clients.of(
+        torch.cat([x + shift for shift in shifts]), y.repeat(4), torch.arange(24).chunk(4),
+        p=[0.25] * 4,
+    )  # fmt: skip
+    R = float((clients.x.square().sum(-1) + 1).max()) ** 0.5
+    L, B = R**2 / 2, math.sqrt(2) * R
+    model = logistic(3, 3, seed=seed).double()
+    loss, w = loss_of(model), parameters_of(model)
+    for alpha in (0.1 / L, 1 / L):
+        oracle = maml_gradient(loss, alpha)
+        rows = [oracle(w, (clients.data(i),) * 3) for i in range(4)]
+        F = torch.stack([torch.cat([v.flatten() for v in row.values()]) for row in rows])
+        gamma_F2 = float((F - F.mean(0)).square().sum(1).mean())
+        ends = [adapt(loss, w, clients.data(i), alpha)["1.weight"] for i in range(4)]
+        omega = max(float(torch.linalg.matrix_norm(W, 2)) for W in (w["1.weight"], *ends))
+        A, J, rho = softmax_lipschitz(R, omega)
+        pairs = wasserstein_to_pool(clients, on="xy", label_cost=J / A)
+        gamma_G = dissimilarity_from_wasserstein(pairs, A)
+        gamma_H = dissimilarity_from_wasserstein(wasserstein_to_pool(clients), rho)
+        bound = 2 * (alpha * B * gamma_H) ** 2 + 32 * gamma_G**2
+        assert 1e-6 * bound < gamma_F2 <= bound
+        tv = torch.full((4,), 0.75)
+        assert bound < 8 * B**2 * (alpha**2 * L**2 + 16) * float(tv.square().mean())
+
+
 def test_one_point_is_not_enough() -> None:
     """Proposition 6.11: gradients that agree at 0, and meta-gradients that do not."""
     from fedlearn_lib import maml_gradient, quadratic_clients, quadratic_loss
