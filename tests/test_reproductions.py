@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fedlearn_lib import axpy, mlp, norm, parameters_of
 from fedlearn_lib.data import Dataset
 from fedlearn_lib.reproductions import NAMES, read, two_groups, writers
 from fedlearn_lib.reproductions.__main__ import RUNS
@@ -154,3 +155,38 @@ def test_two_groups_runs_end_to_end_on_a_toy(monkeypatch, tmp_path) -> None:
     assert [row[-1] for row in record["table"]["rows"]] == ["none", "1.00 | 2.00 | 3.00"]
     before = [cell["result"]["before"] for cell in record["cells"]]
     assert all(0 <= worst <= middle <= 1 for middle, worst, *_ in before)
+
+
+def test_a_change_changes_the_training_and_nothing_else() -> None:
+    """Half the step, from the same start with the same batches: another model; none: the same."""
+    plan = two_groups.Plan("toy", "elu", 4, 4, ((2, 0.01),), 1, {})
+    train, _ = two_groups.users(toy_pool(4000, 0), toy_pool(4000, 1), plan, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(two_groups, "ROUNDS", 2)
+        ends = {
+            change: two_groups.train_one(train, plan, "fo", 2, 0, 0.01, **options)[1]
+            for change, options in {**two_groups.CHANGES, "as it is": {}}.items()
+        }
+    start = parameters_of(mlp(6, 80, 60, 10, activation="elu", seed=0))
+    moved = {change: norm(axpy(-1, start, w)).item() for change, w in ends.items()}
+    assert moved["none"] == moved["as it is"]
+    assert moved["β = 0.0005"] == pytest.approx(moved["none"] / 2, rel=0.02)
+    assert moved["training batches of 20"] != pytest.approx(moved["none"], rel=1e-3)
+
+
+def test_a_row_of_the_search_takes_the_cells_of_its_own_change() -> None:
+    done = [
+        {"setting": {"change": c, "method": m, "seed": seed},
+         "result": {"before": [0.1 * i, 0, 0, 0], "40": [0.1 * i + 0.02 * k, 0, 0, 0],
+                    "400": [0.1 * i + 0.01 + 0.001 * seed, 0, 0, 0]}}
+        for i, c in enumerate(two_groups.CHANGES)
+        for k, m in enumerate(two_groups.METHODS[:3]) for seed in (0, 2)
+    ]  # fmt: skip
+    rows = two_groups.summarize_search(done)["rows"]
+    assert [row[0] for row in rows] == list(two_groups.CHANGES)
+    assert rows[1][1:] == ["10.0; 11.1 (10.0)", "12.0; 11.1 (10.0)", "14.0; 11.1 (10.0)"]
+
+
+def test_the_stored_table_of_the_search_is_that_of_its_cells() -> None:
+    record = read("two_groups_search")
+    assert two_groups.summarize_search(record["cells"]) == record["table"]

@@ -24,6 +24,7 @@ NAMES = (
     "two_groups_cifar10_small_step",
     "two_groups_mnist",
     "two_groups_mnist_small_step",
+    "two_groups_search",
     "two_groups_tanh",
     "writers",
 )

@@ -28,6 +28,7 @@ RUNS: dict[str, Callable[..., None]] = {
     "split_auc": split_auc.main,
     **{name: partial(tickets.main, name) for name in tickets.PLANS},
     **{name: partial(two_groups.main, name) for name in two_groups.PLANS},
+    "two_groups_search": two_groups.search,
     "writers": writers.main,
 }
 

@@ -13,7 +13,7 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedlearn_lib import (
     Algorithm,
@@ -77,6 +77,13 @@ PLANS = {
         {(10, 0.001): (40.49, 46.98, 50.44), (4, 0.001): (38.38, 34.04, 43.73)},
     ),
 }  # fmt: skip
+#: What may explain a difference to the paper, one thing at a time.
+CHANGES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "β = 0.0005": {"beta": 0.0005},
+    "training batches of 20": {"batch": 20},
+}
+SIZES = (40, 400)  # images in the batch of the one step at test time
 
 
 def main(name: str, *, root: str | None = None, folder: Any = RESULTS) -> None:
@@ -85,14 +92,9 @@ def main(name: str, *, root: str | None = None, folder: Any = RESULTS) -> None:
     pools = [load(plan.data, root=root, part=part) for part in ("train", "test")]
 
     def compute(method: str, tau: int, seed: int, alpha: float | None = None) -> dict[str, Any]:
-        train, test = users(pools[0], pools[1], plan, seed)
-        model = mlp(train.x[0, 0].numel(), 80, 60, 10, activation=plan.activation, seed=seed)
-        loss = loss_of(model)
-        state, _ = run(
-            algorithm_of(method, loss, alpha), parameters_of(model), train, rounds=ROUNDS,
-            cohort=COHORT, steps=tau, batch=BATCH, generator=torch.Generator().manual_seed(seed),
-        )  # fmt: skip
-        return scores(loss, accuracy_of(model), state.w, train, test)
+        sides = users(pools[0], pools[1], plan, seed)
+        model, w = train_one(sides[0], plan, method, tau, seed, alpha)
+        return scores(loss_of(model), accuracy_of(model), w, *sides)
 
     run_cells(
         name,
@@ -113,6 +115,40 @@ def main(name: str, *, root: str | None = None, folder: Any = RESULTS) -> None:
     )
 
 
+def search(*, root: str | None = None, folder: Any = RESULTS) -> None:
+    """Look for the setting that matters: one change at a time, ``two_groups_search.json``."""
+    plan, (tau, alpha) = PLANS["two_groups_mnist"], ONE[0]
+    pools = [load(plan.data, root=root, part=part) for part in ("train", "test")]
+
+    def compute(change: str, method: str, seed: int) -> dict[str, Any]:
+        train, test = users(pools[0], pools[1], plan, seed)
+        model, w = train_one(train, plan, method, tau, seed, alpha, **CHANGES[change])
+        loss, metric = loss_of(model), accuracy_of(model)
+        scored = {"before": evaluate(metric, w, train, test)["before"]} | {
+            str(size): _adapted(loss, metric, w, train, test, alpha, size) for size in SIZES
+        }
+        return {key: digest(accuracy) for key, accuracy in scored.items()}
+
+    run_cells(
+        "two_groups_search",
+        [
+            {"change": change, "method": method, "seed": seed}
+            for seed in (0, 1, 2)
+            for change in CHANGES
+            for method in METHODS[:3]
+        ],
+        compute,
+        folder=folder,
+        title="Two groups on MNIST, one change at a time",
+        question="Which setting decides how high the accuracies are, and how far apart?",
+        command="python -m fedlearn_lib.reproductions two_groups_search",
+        setting=f"as two_groups_mnist with τ = {tau}, α = {alpha:g}, but for the change",
+        table=summarize_search,
+        note="Test accuracy in percent, mean over the users and three seeds, after one step on a "
+        "batch of 40 of the user's training images, after one on a batch of 400, and before it.",
+    )
+
+
 def cells(plan: Plan) -> Iterator[Cell]:
     """Yield the cells of a plan, all settings of one seed before the next seed begins."""
     for seed in range(plan.seeds):
@@ -121,6 +157,20 @@ def cells(plan: Plan) -> Iterator[Cell]:
         for tau, alpha in plan.settings:
             for method in METHODS[1:]:
                 yield {"method": method, "tau": tau, "seed": seed, "alpha": alpha}
+
+
+def train_one(
+    train: Clients, plan: Plan, method: str, tau: int, seed: int, alpha: float | None,
+    *, beta: float = BETA, batch: int = BATCH,
+) -> tuple[nn.Module, Params]:  # fmt: skip
+    """Train one start on the users' training parts: the network, and the start's parameters."""
+    model = mlp(train.x[0, 0].numel(), 80, 60, 10, activation=plan.activation, seed=seed)
+    state, _ = run(
+        algorithm_of(method, loss_of(model), alpha, beta), parameters_of(model), train,
+        rounds=ROUNDS, cohort=COHORT, steps=tau, batch=batch,
+        generator=torch.Generator().manual_seed(seed),
+    )  # fmt: skip
+    return model, state.w
 
 
 def users(train: Dataset, test: Dataset, plan: Plan, seed: int) -> tuple[Clients, Clients]:
@@ -133,11 +183,11 @@ def users(train: Dataset, test: Dataset, plan: Plan, seed: int) -> tuple[Clients
     return sides[0], sides[1]
 
 
-def algorithm_of(method: str, loss: Loss, alpha: float | None) -> Algorithm:
+def algorithm_of(method: str, loss: Loss, alpha: float | None, beta: float = BETA) -> Algorithm:
     """Return FedAvg with step β, or Per-FedAvg in one of its three modes."""
     if method == "fedavg" or alpha is None:
-        return fedavg(gradient(loss), lr=BETA)
-    return perfedavg(loss, alpha=alpha, beta=BETA, mode=method, delta=DELTA)
+        return fedavg(gradient(loss), lr=beta)
+    return perfedavg(loss, alpha=alpha, beta=beta, mode=method, delta=DELTA)
 
 
 def scores(loss: Loss, metric: Any, w: Params, train: Clients, test: Clients) -> dict[str, Any]:
@@ -149,12 +199,13 @@ def scores(loss: Loss, metric: Any, w: Params, train: Clients, test: Clients) ->
 
 
 def _adapted(
-    loss: Loss, metric: Any, w: Params, train: Clients, test: Clients, alpha: float
-) -> Tensor:
+    loss: Loss, metric: Any, w: Params, train: Clients, test: Clients, alpha: float,
+    batch: int = BATCH,
+) -> Tensor:  # fmt: skip
     """Score each user's model after one step on one batch, the mean over ``DRAWS`` batches: [m]."""
     own = [
         evaluate(
-            metric, w, train, test, adapt=partial(_one_step, loss, alpha), batch=BATCH,
+            metric, w, train, test, adapt=partial(_one_step, loss, alpha), batch=batch,
             generator=torch.Generator().manual_seed(draw),
         )["after"]
         for draw in range(DRAWS)
@@ -192,6 +243,25 @@ def summarize(plan: Plan, done: list[Cell]) -> dict[str, Any]:
         row.append(" | ".join(f"{value:.2f}" for value in recalled) if recalled else "none")
         rows.append(row)
     return {"columns": ["τ", "α", *HEADS, "paper, as we recall it"], "rows": rows}
+
+
+def summarize_search(done: list[Cell]) -> dict[str, Any]:
+    """Make one row a change: each method after one step on either size of batch, and before."""
+    rows = []
+    for change in CHANGES:
+        row = [change]
+        for method in METHODS[:3]:
+            own = [
+                cell["result"] for cell in done
+                if (cell["setting"]["change"], cell["setting"]["method"]) == (change, method)
+            ]  # fmt: skip
+            small, large, before = (
+                mean(100 * r[key][0] for r in own) for key in (*map(str, SIZES), "before")
+            )
+            row.append(f"{small:.1f}; {large:.1f} ({before:.1f})")
+        rows.append(row)
+    heads = [f"{head}: {SIZES[0]}; {SIZES[1]} (before)" for head in HEADS[:3]]
+    return {"columns": ["change", *heads], "rows": rows}
 
 
 def results_of(done: list[Cell], method: str, tau: int, alpha: float) -> list[dict[str, Any]]:
