@@ -157,6 +157,20 @@ def test_two_groups_runs_end_to_end_on_a_toy(monkeypatch, tmp_path) -> None:
     assert all(0 <= worst <= middle <= 1 for middle, worst, *_ in before)
 
 
+def test_the_search_runs_end_to_end_on_a_toy(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(two_groups, "load", lambda *_, part, **__: toy_pool(1000, len(part)))
+    monkeypatch.setattr(two_groups, "ROUNDS", 3)
+    monkeypatch.setattr(two_groups, "M", 10)
+    plan = two_groups.Plan("toy", "elu", 16, 8, ((2, 0.01),), 1, {})
+    monkeypatch.setitem(two_groups.PLANS, "two_groups_mnist", plan)
+    two_groups.search(folder=tmp_path)
+    record = json.loads((tmp_path / "two_groups_search.json").read_text())
+    assert len(record["cells"]) == 3 * len(two_groups.CHANGES) * 3
+    starts = [cell["result"] for cell in record["cells"] if cell["setting"]["seed"] == 0]
+    assert all(set(result) == {"before", "40", "400"} for result in starts)
+    assert len({str(result) for result in starts}) > 3  # changes and methods differ
+
+
 def test_a_change_changes_the_training_and_nothing_else() -> None:
     """Half the step, from the same start with the same batches: another model; none: the same."""
     plan = two_groups.Plan("toy", "elu", 4, 4, ((2, 0.01),), 1, {})

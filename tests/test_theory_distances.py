@@ -15,12 +15,14 @@ from toy_clients import ragged_clients, seeded
 
 from fedlearn_lib import (
     Clients,
+    adapt,
     gradient,
     gradient_dissimilarity,
     hessian_dissimilarity,
     label_distribution,
     logistic,
     loss_of,
+    maml_gradient,
     parameters_of,
     total_variation,
     wasserstein,
@@ -34,6 +36,14 @@ from fedlearn_lib.theory import (
 )
 
 F64 = torch.float64
+
+
+def meta_spread2(loss, w, clients: Clients, alpha: float) -> float:
+    """Mean squared distance of the clients' full-batch meta-gradients from their mean."""
+    oracle = maml_gradient(loss, alpha)
+    rows = [oracle(w, (clients.data(i),) * 3) for i in range(clients.m)]
+    F = torch.stack([torch.cat([v.flatten() for v in row.values()]) for row in rows])
+    return float((F - F.mean(0)).square().sum(1).mean())
 
 
 def random_laws(m: int, n: int, seed: int, sharp: float = 0.3) -> torch.Tensor:
@@ -316,8 +326,6 @@ def test_which_bound_is_tighter(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_meta_losses_are_similar(seed: int) -> None:
     """Corollary 6.10: random softmax clients that differ in labels only, α up to 1/L."""
-    from fedlearn_lib import maml_gradient
-
     g = seeded(seed)
     x, y = torch.randn(6, 3, generator=g, dtype=F64), torch.arange(6) % 3
     counts = torch.randint(0, 6, (4, 3), generator=g)
@@ -334,10 +342,7 @@ def test_the_meta_losses_are_similar(seed: int) -> None:
     model = logistic(3, 3, seed=seed).double()
     loss, w = loss_of(model), parameters_of(model)
     for alpha in (0.1 / L, 1 / L):
-        oracle = maml_gradient(loss, alpha)
-        rows = [oracle(w, (clients.data(i),) * 3) for i in range(4)]
-        F = torch.stack([torch.cat([v.flatten() for v in row.values()]) for row in rows])
-        gamma_F2 = float((F - F.mean(0)).square().sum(1).mean())
+        gamma_F2 = meta_spread2(loss, w, clients, alpha)
         bound = 8 * B**2 * (alpha**2 * L**2 + 16) * float(tv.square().mean())
         assert 1e-4 * bound < gamma_F2 <= bound
 
@@ -345,8 +350,6 @@ def test_the_meta_losses_are_similar(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_meta_losses_of_shifted_clients_are_similar(seed: int) -> None:
     """Corollary 6.10, second bound: the same labels, inputs shifted a little, α up to 1/L."""
-    from fedlearn_lib import adapt, maml_gradient
-
     g = seeded(seed)
     x, y = torch.randn(6, 3, generator=g, dtype=F64), torch.arange(6) % 3
     shifts = 0.05 * torch.randn(4, 3, generator=g, dtype=F64)
@@ -359,10 +362,7 @@ def test_the_meta_losses_of_shifted_clients_are_similar(seed: int) -> None:
     model = logistic(3, 3, seed=seed).double()
     loss, w = loss_of(model), parameters_of(model)
     for alpha in (0.1 / L, 1 / L):
-        oracle = maml_gradient(loss, alpha)
-        rows = [oracle(w, (clients.data(i),) * 3) for i in range(4)]
-        F = torch.stack([torch.cat([v.flatten() for v in row.values()]) for row in rows])
-        gamma_F2 = float((F - F.mean(0)).square().sum(1).mean())
+        gamma_F2 = meta_spread2(loss, w, clients, alpha)
         ends = [adapt(loss, w, clients.data(i), alpha)["1.weight"] for i in range(4)]
         omega = max(float(torch.linalg.matrix_norm(W, 2)) for W in (w["1.weight"], *ends))
         A, J, rho = softmax_lipschitz(R, omega)
@@ -377,7 +377,7 @@ def test_the_meta_losses_of_shifted_clients_are_similar(seed: int) -> None:
 
 def test_one_point_is_not_enough() -> None:
     """Proposition 6.11: gradients that agree at 0, and meta-gradients that do not."""
-    from fedlearn_lib import maml_gradient, quadratic_clients, quadratic_loss
+    from fedlearn_lib import quadratic_clients, quadratic_loss
 
     clients = quadratic_clients(
         torch.tensor([[[1.0]], [[3.0]]], dtype=F64), torch.tensor([[6.0], [2.0]], dtype=F64)

@@ -83,7 +83,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "β = 0.0005": {"beta": 0.0005},
     "training batches of 20": {"batch": 20},
 }
-SIZES = (40, 400)  # images in the batch of the one step at test time
+SIZES = (BATCH, 400)  # images in the batch of the one step at test time
 
 
 def main(name: str, *, root: str | None = None, folder: Any = RESULTS) -> None:
