@@ -27,11 +27,16 @@ from fedlearn_lib.reproductions.record import run_cells, write
 
 
 def tiny(seed: int = 0) -> World:
-    sides = [ragged_clients(sizes, seed=s) for s, sizes in enumerate([[9, 7, 8, 9], [4, 5, 4, 6]])]
+    train, test = (
+        ragged_clients(sizes, seed=s) for s, sizes in enumerate([[9, 7, 8, 9], [4, 5, 4, 6]])
+    )
+    spare = ragged_clients([3, 3, 2, 3], seed=6)
     few = [ragged_clients([6, 5], seed=s) for s in (2, 3)]
     new = [ragged_clients([6, 5, 7], seed=s) for s in (4, 5)]
     model = mlp(4, 5, 3, activation="tanh", seed=seed).double()
-    return World(tuple(sides), tuple(few), tuple(new), None, model, 4, 2, 2, 3, seed)  # type: ignore[arg-type]
+    return World(
+        (train, test), (train, spare), (few[0], few[1]), (new[0], new[1]), model, 4, 2, 2, 3, seed
+    )
 
 
 def test_every_method_sees_the_same_cohorts_and_batches() -> None:
@@ -56,8 +61,16 @@ def test_every_method_sees_the_same_cohorts_and_batches() -> None:
 
 
 def test_everybody_has_the_same_number_of_settings() -> None:
-    assert {len(method.grid) for method in METHODS.values()} == {4}
-    assert len({str(sorted(s.items())) for s in METHODS["Ditto"].grid}) == 4
+    assert {len(method.grid) for method in METHODS.values()} == {6}
+    for method in METHODS.values():
+        assert len({str(sorted(setting.items())) for setting in method.grid}) == 6
+
+
+def test_everybody_may_take_the_same_longest_step() -> None:
+    """A method with two knobs does not pay for the second with the range of the first."""
+    for name, method in METHODS.items():
+        knob = {"pFedMe": "inner_lr"}.get(name, "beta" if name.startswith("Per") else "lr")
+        assert max(setting[knob] for setting in method.grid) == 0.6, name
 
 
 @pytest.mark.parametrize("split", ["two groups", "dirichlet 0.3", "hospitals"])
@@ -67,9 +80,8 @@ def test_no_sample_has_two_roles(split: str) -> None:
     for sides in (world.known, world.tune, world.new):
         for side in sides or ():
             rows += [side.data(i)[0] for i in range(side.m)]
-    if world.spare is not None:
-        assert world.spare[0] is world.known[0]
-        rows += [world.spare[1].data(i)[0] for i in range(world.spare[1].m)]
+    assert world.spare[0] is world.known[0]
+    rows += [world.spare[1].data(i)[0] for i in range(world.spare[1].m)]
     pool = torch.cat(rows)
     if split == "hospitals":  # patients may be equal; there are 920, each in one fold
         assert len(pool) == 920
@@ -116,18 +128,49 @@ def test_new_clients_start_from_the_shared_model(name: str) -> None:
         assert float(scores[i]) == pytest.approx(float((outputs.argmax(-1) == y).double().mean()))
 
 
-def test_tuning_never_looks_at_what_is_reported() -> None:
-    """Clients that are new change what is reported and nothing that was chosen."""
+@pytest.mark.parametrize("name", ["FedAvg", "Ditto"])
+def test_tuning_never_looks_at_what_is_reported(name: str) -> None:
+    """Reported samples change what is reported of them, and nothing that was chosen."""
     world = tiny()
-    other = (ragged_clients([6, 5, 7], seed=8), ragged_clients([6, 5, 7], seed=9))
-    reports = [measure("FedAvg", w) for w in (world, world._replace(new=other))]
-    assert reports[0]["chosen"] == reports[1]["chosen"]
-    assert reports[0]["personal"][2:] == reports[1]["personal"][2:]
-    assert reports[0]["personal"][:2] != reports[1]["personal"][:2]
-    i, a, s = reports[0]["chosen"][1:]
-    assert i in range(4)
-    assert a in ALPHAS
-    assert reports[0]["curve"][s] == reports[0]["personal"][0]
+    x = [ragged_clients([6, 5, 7], seed=8), ragged_clients([6, 5, 7], seed=9)]
+    other = world._replace(
+        new=(x[0], x[1]), known=(world.known[0], ragged_clients([5, 6, 4, 7], seed=12))
+    )
+    one, two = (measure(name, w) for w in (world, other))
+    assert one["chosen"] == two["chosen"]
+    assert one["personal"][:2] != two["personal"][:2]
+    assert one["personal"][2:] != two["personal"][2:]
+    for who in (0, 1):
+        _, i, a, s = one["chosen"][who]
+        assert i in range(6)
+        assert a in ALPHAS
+        assert one["curve"][who][s] == one["personal"][2 * who]
+
+
+def test_known_clients_are_chosen_for_on_their_spare_samples() -> None:
+    """Local training leaves the shared start alone: only spare samples can tell its settings."""
+    world, local = tiny(), METHODS["local"]
+    tried = [
+        curve(local, setting, world, train(local, setting, world), world.spare, alpha)
+        for setting in local.grid
+        for alpha in ALPHAS
+    ]
+    best = max(float(scores.mean(1).max()) for scores in tried)
+    report = measure("local", world)
+    new, known = report["chosen"]
+    assert new[:2] == [0, 0]  # tuning clients never trained: a tie, the first setting
+    chosen = tried[known[1] * len(ALPHAS) + ALPHAS.index(known[2])]
+    assert float(chosen.mean(1)[known[3]]) == best
+    tuned_elsewhere = measure("local", world._replace(tune=(world.new or world.spare)))
+    assert tuned_elsewhere["chosen"][1] == known
+    assert tuned_elsewhere["personal"][2:] == report["personal"][2:]
+
+
+def test_without_clients_to_spare_the_known_ones_stand_in() -> None:
+    report = measure("FedAvg", tiny()._replace(tune=None, new=None))
+    assert report["chosen"][0] == report["chosen"][1]
+    assert report["personal"][:2] == report["personal"][2:]
+    assert report["curve"][0] == report["curve"][1]
 
 
 def test_what_a_round_costs() -> None:

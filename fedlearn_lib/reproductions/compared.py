@@ -1,4 +1,4 @@
-"""Personalization compared: eleven methods and a control, four kinds of clients, one protocol.
+"""Personalization compared: eleven methods, four kinds of clients, one protocol.
 
 Two groups and Dirichlet clients share the small MNIST set of the package; the hospitals are the
 four of the heart disease data; the writers need full MNIST with QMNIST's label tables.
@@ -52,7 +52,7 @@ def main(*, root: str | None = None, folder: Any = RESULTS) -> None:
         question="Which way of personalizing a shared model serves clients best, and at what cost?",
         command="python -m fedlearn_lib.reproductions compared",
         setting="{} rounds of {} clients (hospitals: all 4), {} local steps with batches of {}; "
-        "four settings a method, three steps of adaptation, at most 10 of them; MLP 784-40-10 "
+        "six settings a method, three steps of adaptation, at most 10 of them; MLP 784-40-10 "
         "(hospitals: logistic regression)".format(*BUDGET),
         grids={name: list(method.grid) for name, method in METHODS.items()},
         costs={
@@ -61,8 +61,9 @@ def main(*, root: str | None = None, folder: Any = RESULTS) -> None:
         },
         table=summarize,
         note="Accuracy in percent, mean and half-width of the 95 % interval over five seeds "
-        "(hospitals: five folds). Each seed has clients, tuning and test of its own. Worst: the "
-        "tenth of the new clients with the lowest accuracy; of the hospitals, the lowest.",
+        "(hospitals: five folds). Each seed has clients, tuning and test of its own; known clients "
+        "are chosen for on spare samples of theirs. Worst: the tenth of the new clients with the "
+        "lowest accuracy; of the hospitals, the lowest.",
     )
 
 
@@ -99,20 +100,20 @@ def make_world(split: str, seed: int, mnist: dict[str, Dataset] | None = None) -
     else:
         parts = partition_dirichlet(data.y, m, alpha=float(split.split()[1]), generator=g)
     parts = [parts[i] for i in torch.randperm(m, generator=g).tolist() if len(parts[i]) >= 10]
-    sides = _sides(data, parts, g)
-    known, tune = _some(sides, 0, len(parts) - TUNE - NEW), _some(sides, -TUNE - NEW, -NEW)
-    model = mlp(784, 40, 10, seed=seed)
-    return World(known, tune, _some(sides, -NEW, None), None, model, *BUDGET, seed)
+    known, spare = _known(data, parts[: -TUNE - NEW], g)
+    tune, new = _sides(data, parts[-TUNE - NEW : -NEW], g), _sides(data, parts[-NEW:], g)
+    return World(known, spare, tune, new, mlp(784, 40, 10, seed=seed), *BUDGET, seed)
 
 
 def _writers(seed: int, g: torch.Generator, mnist: dict[str, Dataset]) -> World:
     """100 of MNIST's training writers train, 60 others tune, 200 of the test's writers are new."""
     owners = {k: partition_natural(_owner(data), least=10) for k, data in mnist.items()}
     order = {k: torch.randperm(len(parts), generator=g).tolist() for k, parts in owners.items()}
-    old = _sides(mnist["train"], [owners["train"][i] for i in order["train"][:160]], g)
+    train = [owners["train"][i] for i in order["train"][:160]]
+    known, spare = _known(mnist["train"], train[:100], g)
+    tune = _sides(mnist["train"], train[100:], g)
     new = _sides(mnist["test"], [owners["test"][i] for i in order["test"][:200]], g)
-    model = mlp(784, 40, 10, seed=seed)
-    return World(_some(old, 0, 100), _some(old, 100, None), new, None, model, *BUDGET, seed)
+    return World(known, spare, tune, new, mlp(784, 40, 10, seed=seed), *BUDGET, seed)
 
 
 def _hospitals(fold: int) -> World:
@@ -124,7 +125,7 @@ def _hospitals(fold: int) -> World:
         pieces = torch.tensor_split(part[torch.randperm(len(part), generator=g)], len(SEEDS))
         folds.append([pieces[(fold + k) % len(SEEDS)] for k in range(len(SEEDS))])
     train, test, spare = (
-        Clients.of(heart.x, heart.y, parts, [1.0] * len(folds))
+        _clients(heart, parts)
         for parts in (
             [torch.cat(one[2:]) for one in folds],
             [one[0] for one in folds],
@@ -132,7 +133,7 @@ def _hospitals(fold: int) -> World:
         )
     )
     model = logistic(13, 2, seed=fold)
-    return World((train, test), None, None, (train, spare), model, 60, 4, 5, 20, fold)
+    return World((train, test), (train, spare), None, None, model, 60, 4, 5, 20, fold)
 
 
 def _owner(data: Dataset) -> Tensor:
@@ -144,22 +145,18 @@ def _owner(data: Dataset) -> Tensor:
 
 
 def _sides(data: Dataset, parts: list[Tensor], g: torch.Generator) -> Sides:
-    """Give each client 60 % of its samples to learn from, the rest to be scored on."""
-    X = data.x.flatten(1)
-    train, test = (
-        Clients.of(X, data.y, side, [1.0] * len(parts))
-        for side in split_parts(parts, test=0.4, generator=g)
-    )
-    return train, test
+    """Give each client three fifths of its samples to adapt on, the rest to be scored on."""
+    learn, rest = split_parts(parts, test=0.4, generator=g)
+    return _clients(data, learn), _clients(data, rest)
 
 
-def _some(sides: Sides, start: int, stop: int | None) -> Sides:
-    """Some of the clients, all counting alike."""
-    train, test = (
-        Clients(
-            side.x[start:stop], side.y[start:stop], side.n[start:stop],
-            torch.full_like(side.p[start:stop], 1 / len(side.p[start:stop])),
-        )
-        for side in sides
-    )  # fmt: skip
-    return train, test
+def _known(data: Dataset, parts: list[Tensor], g: torch.Generator) -> tuple[Sides, Sides]:
+    """Give each client three fifths to train on, one to be scored on, one spare to choose on."""
+    learn, rest = split_parts(parts, test=0.4, generator=g)
+    score, spare = split_parts(rest, test=0.5, generator=g)
+    train = _clients(data, learn)
+    return (train, _clients(data, score)), (train, _clients(data, spare))
+
+
+def _clients(data: Dataset, parts: list[Tensor]) -> Clients:
+    return Clients.of(data.x.flatten(1), data.y, parts, [1.0] * len(parts))

@@ -1,7 +1,8 @@
 """One protocol for all methods: the same clients and batches, the same budget of tuning.
 
-A *world* is one complete experiment: clients that train, clients on which hyper-parameters are
-chosen, and clients that nobody has seen. Whatever is reported comes from held-out samples.
+A *world* is one complete experiment: clients that train, clients or samples on which
+hyper-parameters are chosen, and clients that nobody has seen. Whatever is reported comes from
+held-out samples.
 """
 
 from __future__ import annotations
@@ -48,16 +49,17 @@ STEPS = 10  # and at most so many of them
 
 
 class World(NamedTuple):
-    """Three sets of clients and what is the same for all methods.
+    """The clients of one experiment, and what is the same for all methods.
 
-    ``tune`` and ``new`` are ``None`` where no clients can be spared; then the training clients'
-    own samples ``spare`` take the place of the first, and their tests that of the second.
+    ``spare`` holds the known clients again, scored on samples that are used to choose. ``tune``
+    and ``new`` are ``None`` where no clients can be kept apart; then ``spare`` takes the place of
+    the first, and ``known`` that of the second.
     """
 
     known: Sides
+    spare: Sides
     tune: Sides | None
     new: Sides | None
-    spare: Sides | None
     model: nn.Module
     rounds: int
     cohort: int
@@ -78,21 +80,11 @@ def pairs(first: str, a: tuple[float, ...], second: str, b: tuple[float, ...]) -
     return tuple({first: x, second: y} for x in a for y in b)
 
 
-LR = (0.1, 0.3)
+LR = (0.1, 0.3, 0.6)
+ONE_KNOB = tuple({"lr": lr} for lr in (0.03, 0.1, 0.2, 0.3, 0.45, 0.6))
 METHODS: dict[str, Method] = {
-    "local": Method(
-        lambda loss, world, lr: local_only(gradient(loss), lr=lr),
-        tuple({"lr": lr} for lr in (0.03, 0.1, 0.3, 0.6)),
-    ),
-    "FedAvg": Method(
-        lambda loss, world, lr: fedavg(gradient(loss), lr=lr),
-        tuple({"lr": lr} for lr in (0.03, 0.1, 0.3, 0.6)),
-    ),
-    # A control: the methods with two knobs have no step above 0.3 in their four settings.
-    "FedAvg, η ≤ 0.3": Method(
-        lambda loss, world, lr: fedavg(gradient(loss), lr=lr),
-        tuple({"lr": lr} for lr in (0.03, 0.1, 0.2, 0.3)),
-    ),
+    "local": Method(lambda loss, world, lr: local_only(gradient(loss), lr=lr), ONE_KNOB),
+    "FedAvg": Method(lambda loss, world, lr: fedavg(gradient(loss), lr=lr), ONE_KNOB),
     "FedProx": Method(
         lambda loss, world, lr, mu: fedprox(gradient(loss), lr=lr, mu=mu),
         pairs("lr", LR, "mu", (0.1, 1.0)),
@@ -121,7 +113,7 @@ METHODS: dict[str, Method] = {
     ),
     "FedRep": Method(
         lambda loss, world, lr: fedrep(gradient(loss), head=head_of(world.model), lr=lr),
-        tuple({"lr": lr} for lr in (0.03, 0.1, 0.3, 0.6)),
+        ONE_KNOB,
         "head",
     ),
     **{
@@ -205,32 +197,34 @@ def curve(
 
 
 def measure(name: str, world: World) -> dict[str, Any]:
-    """Tune one method in a world by its tuning clients alone, then score what was chosen.
+    """Train one method with all its settings, choose on samples that are not reported, score.
 
-    ``"plain"`` is chosen and scored without adaptation, ``"personal"`` with the step and the
-    number of steps that served the tuning clients best: accuracy of the new clients, of their
-    worst tenth, of the known clients, of their worst tenth. ``"chosen"``: the setting's number for
-    both, the step, how many; ``"curve"``: the new clients after 0 to 10 such steps.
+    What is said of new clients is chosen by the tuning clients, what is said of known clients by
+    their own spare samples, each time without adaptation (``"plain"``) and with the step and the
+    number of steps that did best (``"personal"``): accuracy of the new clients, of their worst
+    tenth, of the known clients, of their worst tenth. ``"chosen"`` says for new and for known
+    clients: the setting's number for both, the step, how many. ``"curve"``: both after 0 to 10
+    such steps.
     """
     method = METHODS[name]
-    sides = world.tune or world.spare
-    if sides is None:
-        raise ValueError("world needs clients to tune on, got tune=None and spare=None; give one")
     states = [train(method, setting, world) for setting in method.grid]
-    rows = [
-        [curve(method, setting, world, state, sides, alpha).mean(1) for alpha in ALPHAS]
-        for setting, state in zip(method.grid, states, strict=True)
-    ]
-    tried = torch.stack([torch.stack(row) for row in rows])  # [settings alphas steps]
-    plain = int(tried[:, 0, 0].argmax())
-    best = [int(i) for i in torch.unravel_index(tried.argmax(), tried.shape)]
-    report: dict[str, Any] = {"chosen": [plain, best[0], ALPHAS[best[1]], best[2]]}
-    for kind, (i, a, s) in {"plain": (plain, 0, 0), "personal": tuple(best)}.items():
-        at = (method, method.grid[i], world, states[i])
-        known = curve(*at, world.known, ALPHAS[a])
-        new = known if world.new is None else curve(*at, world.new, ALPHAS[a])
-        report[kind] = [f(side[s]) for side in (new, known) for f in (_mean, worst)]
-    return report | {"curve": [_mean(row) for row in new]}
+    report: dict[str, Any] = {"chosen": [], "plain": [], "personal": [], "curve": []}
+    judged = ((world.tune or world.spare, world.new or world.known), (world.spare, world.known))
+    for judges, sides in judged:
+        tried = torch.stack([
+            torch.stack([
+                curve(method, setting, world, state, judges, alpha).mean(1) for alpha in ALPHAS
+            ])
+            for setting, state in zip(method.grid, states, strict=True)
+        ])  # fmt: skip
+        plain = int(tried[:, 0, 0].argmax())  # of [settings alphas steps]
+        best = [int(k) for k in torch.unravel_index(tried.argmax(), tried.shape)]
+        report["chosen"].append([plain, best[0], ALPHAS[best[1]], best[2]])
+        for kind, (i, a, s) in {"plain": (plain, 0, 0), "personal": tuple(best)}.items():
+            scores = curve(method, method.grid[i], world, states[i], sides, ALPHAS[a])
+            report[kind] += [_mean(scores[s]), worst(scores[s])]
+        report["curve"].append([_mean(row) for row in scores])
+    return report
 
 
 def worst(scores: Tensor, share: float = 0.1) -> float:
