@@ -68,7 +68,7 @@ PLANS = {
         {(10, 0.01): (75.96, 78.00, 79.85), (4, 0.01): (60.18, 64.55, 70.94)},
     ),
     "two_groups_mnist_small_step": Plan("mnist", "elu", 196, 34, TENTH, 5, {}),
-    "two_groups_tanh": Plan("mnist", "tanh", 196, 34, ONE[:1], 5, {}),
+    "two_groups_tanh": Plan("mnist", "tanh", 196, 34, ONE, 5, {}),
     "two_groups_cifar10": Plan(
         "cifar10", "elu", 68, 34, ONE, 3, {(4, 0.01): (35.97, 25.32, 46.32)}
     ),
