@@ -71,6 +71,21 @@ def test_each_method_chooses_by_its_own_rule() -> None:
         assert len(rows(method)) == 2
 
 
+def test_lots_are_drawn_from_numbers_of_their_own() -> None:
+    """Two lots of half of 2,000 units share about 500, whatever their method, share and seed."""
+    units, last = {"a": torch.zeros(2000, 1)}, {"last": torch.ones(2, 2000)}
+    p = tickets.Prepared(nn.Sequential(), units | last, {"a": torch.arange(2000.0)}, units | last,
+                         tickets.PLANS["tickets_mnist"])  # fmt: skip
+    lots = [
+        tickets.choose(p, method, 0.5, seed)["a"]
+        for method in ("random", "random by layer") for seed in (0, 1)
+    ]  # fmt: skip
+    both = [int((lots[i] & lots[j]).sum()) for i in range(4) for j in range(i)]
+    assert all(abs(shared - 500) < 60 for shared in both), both  # five deviations by chance
+    small = tickets.choose(p, "random", 0.25, 0)["a"]
+    assert abs(int((small & lots[0]).sum()) - 250) < 60  # a smaller lot is not part of a larger
+
+
 def test_a_network_that_cannot_be_cut_trains_inside_its_mask() -> None:
     """The residual sum keeps its channels: what the mask excludes is zero at the end."""
     model = tickets.he_start(resnet(width=4, channels=1, seed=0), 0)
@@ -91,7 +106,7 @@ def test_growth_runs_end_to_end_on_a_toy(monkeypatch, small, tmp_path) -> None:
         monkeypatch.setattr(growth, name, value)
     growth.main(folder=tmp_path)
     record = json.loads((tmp_path / "growth.json").read_text())
-    results = {c["setting"]["method"]: c["result"] for c in record["cells"][:4]}
+    results = {c["setting"]["method"]: c["result"] for c in record["cells"][:5]}
     widths = torch.tensor(results["grown"]["widths"])
     assert widths[0].tolist() == list(growth.START)
     assert bool((widths.diff(dim=0) >= 0).all())
@@ -99,7 +114,10 @@ def test_growth_runs_end_to_end_on_a_toy(monkeypatch, small, tmp_path) -> None:
     assert results["grown"]["parameters"] == results["same size"]["parameters"]
     assert results["small"]["parameters"] < results["grown"]["parameters"]
     assert results["grown"]["work"] < results["same size"]["work"]
-    assert len(record["table"]["rows"]) == 4
+    assert results["same work"]["parameters"] == results["grown"]["parameters"]
+    one_epoch = results["same work"]["multiply_adds"]
+    assert abs(results["same work"]["work"] - results["grown"]["work"]) <= one_epoch / 2
+    assert len(record["table"]["rows"]) == 5
 
 
 def test_a_wider_network_keeps_its_path() -> None:

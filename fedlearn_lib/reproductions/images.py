@@ -65,7 +65,7 @@ def main(*, root: str | None = None, folder: Any = RESULTS, plan: Plan | None = 
         command=f"python -m fedlearn_lib.reproductions images --root {Path(root).name}",
         setting=f"{plan.side} × {plan.side} pixels, batches of {plan.batch}, a residual network "
         f"of width {plan.width} with {plan.blocks} blocks a stage, α = {LR:g} ÷ 10 after each "
-        f"third, ν = {NU:g}, momentum {MOMENTUM:g}, weight decay {DECAY:g}",
+        f"third, ν = {NU:g}, momentum {MOMENTUM:g} on the loss, weight decay {DECAY:g}",
         table=summarize,
         note="Accuracy on val in percent, of W and of its projection on the support of Γ; share "
         "of the penalized weights in the support.",
@@ -80,8 +80,8 @@ def compute(
     """Take one epoch from where the last one ended."""
     model = resnet(width=plan.width, blocks=plan.blocks, classes=len(train.classes), seed=seed)
     optimizer = SplitLBI(
-        penalty_groups(model), LR, nu=NU, momentum=MOMENTUM, weight_decay=DECAY
-    )  # fmt: skip
+        penalty_groups(model), LR, nu=NU, momentum=MOMENTUM, momentum_on="loss", weight_decay=DECAY
+    )
     if epoch:
         saved = torch.load(folder / f"images.{epoch}.pt", weights_only=True)
         model.load_state_dict(saved["model"])

@@ -1,4 +1,4 @@
-"""LeNet on full MNIST: SplitLBI against SGD, SGD with an l1 penalty, momentum and Adam.
+"""LeNet on full MNIST: SplitLBI against SGD, SGD with an l1 penalty, momentum, decay and Adam.
 
 One cell is one method with one seed. All methods share the start, the order of the images and
 the schedule: a tenth of the step after 7 and after 14 of 20 epochs.
@@ -27,6 +27,9 @@ METHODS: dict[str, Make] = {
     "SGD": lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
     "SGD + l1": lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
     "momentum": lambda model: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
+    "momentum + decay": lambda model: torch.optim.SGD(
+        model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4
+    ),
     "Adam": lambda model: torch.optim.Adam(model.parameters(), lr=1e-3),
     "SplitLBI": lambda model: SplitLBI(penalty_groups(model), lr=0.1, **SPLIT),
     "SplitLBI, momentum": lambda model: SplitLBI(
@@ -38,8 +41,8 @@ METHODS: dict[str, Make] = {
 }
 #: Test accuracy in percent of LeNet on MNIST in the paper, as we recall its table.
 RECALLED = {
-    "SGD": 98.87, "SGD + l1": 98.52, "momentum": 99.16, "Adam": 99.19, "SplitLBI": 99.02,
-    "SplitLBI, momentum": 99.19, "SplitLBI, momentum + decay": 99.20,
+    "SGD": 98.87, "SGD + l1": 98.52, "momentum": 99.16, "momentum + decay": 99.23, "Adam": 99.19,
+    "SplitLBI": 99.02, "SplitLBI, momentum": 99.19, "SplitLBI, momentum + decay": 99.20,
 }  # fmt: skip
 
 
@@ -55,7 +58,9 @@ def main(*, root: str | None = None, folder: Any = RESULTS) -> None:
         question="What does training with a sparse copy cost, and how sparse is the copy?",
         command="python -m fedlearn_lib.reproductions lenet_mnist",
         setting=f"{EPOCHS} epochs, batch {BATCH}, step 0.1 (Adam 0.001) divided by ten after "
-        f"{MILESTONES[0]} and {MILESTONES[1]} epochs, He initialization",
+        f"{MILESTONES[0]} and {MILESTONES[1]} epochs, He initialization; SplitLBI: κ = 1, ν = 20, "
+        f"momentum 0.9 on the loss, one group a filter, single weights elsewhere; l1 strength "
+        f"{L1:g}, decay 0.0001",
         table=summarize,
         note="Test accuracy in percent, mean and half-width of the 95 % interval over the seeds.",
     )

@@ -240,7 +240,8 @@ def choose(p: Prepared, method: str, share: float, seed: int) -> Masks:
     first = first_units(p.entry, share)
     early = {name: _rows(kept, p.start[name]) for name, kept in first.items()}
     layers = counts(early, "rows")
-    g = torch.Generator().manual_seed(1000 + seed)
+    stream = 10_000 * (1 + list(METHODS).index(method)) + 1000 * seed + round(100 * share)
+    g = torch.Generator().manual_seed(stream)  # every lot has numbers of its own
     if method == "early":
         return early
     if method in ("rewound", "kept"):
