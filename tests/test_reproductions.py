@@ -13,7 +13,7 @@ from fedlearn_lib import axpy, mlp, norm, parameters_of
 from fedlearn_lib.data import Dataset
 from fedlearn_lib.reproductions import NAMES, read, two_groups, writers
 from fedlearn_lib.reproductions.__main__ import RUNS
-from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
+from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
 
 CELLS = [{"x": x, "seed": seed} for x in (1, 2) for seed in (0, 1)]
 ABOUT = {"title": "t", "question": "q", "command": "c"}
@@ -62,6 +62,18 @@ def test_the_part_file_of_other_cells_is_refused_and_kept(tmp_path) -> None:
     with pytest.raises(ValueError, match="cells of another run"):
         start(tmp_path, stop, [{"x": 7, "seed": 0}])
     assert (tmp_path / "toy.json.part").read_text() == part
+
+
+def test_matching_selects_by_every_value_and_refuses_an_empty_choice() -> None:
+    cells = [{"setting": cell, "result": {"y": 10 * cell["x"] + cell["seed"]}} for cell in CELLS]
+    assert [result["y"] for result in matching(cells, x=2)] == [20, 21]
+    assert [result["y"] for result in matching(cells, seed=1)] == [11, 21]
+    assert matching(cells, x=1, seed=0) == [{"y": 10}]
+    matching(cells, x=1)[0]["y"] = -1
+    assert cells[0]["result"] == {"y": 10}
+    for wrong in ({"x": 3}, {"speed": 0}, {"x": 1, "seed": 2}):
+        with pytest.raises(ValueError, match=r"no cell has the setting .*\['x', 'seed'\]"):
+            matching(cells, **wrong)
 
 
 def test_interval_is_students() -> None:

@@ -23,7 +23,7 @@ from fedlearn_lib import (
     split_parts,
 )
 from fedlearn_lib.reproductions.protocol import METHODS, Sides, World, cost, measure
-from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
+from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
 
 SPLITS = ("two groups", "dirichlet 0.3", "writers", "hospitals")
 SEEDS = (0, 1, 2, 3, 4)
@@ -73,11 +73,7 @@ def summarize(cells: list[dict[str, Any]]) -> dict[str, Any]:
     rows = []
     for split in SPLITS:
         for method in METHODS:
-            own = [
-                cell["result"]
-                for cell in cells
-                if (cell["setting"]["split"], cell["setting"]["method"]) == (split, method)
-            ]
+            own = matching(cells, split=split, method=method)
             row = [split, method]
             for kind, number in keys:
                 mean, half = interval([100 * result[kind][number] for result in own])

@@ -36,7 +36,7 @@ from fedlearn_lib import (
     total_variation,
     wasserstein_to_pool,
 )
-from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
+from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
 from fedlearn_lib.trees import Params
 
 DEALS = ("writers", "at random", "Dirichlet 0.5", "Dirichlet 0.1")
@@ -86,10 +86,7 @@ def summarize(cells: list[dict[str, Any]]) -> dict[str, Any]:
     rows = []
     for deal in DEALS:
         for start in STARTS:
-            own = [
-                cell["result"] for cell in cells
-                if (cell["setting"]["deal"], cell["setting"]["start"]) == (deal, start)
-            ]  # fmt: skip
+            own = matching(cells, deal=deal, start=start)
             columns = [
                 *([r["mean"][name] for r in own] for name in ("tv", "w1_xy")),
                 [r["chance"]["w1_xy"] for r in own],

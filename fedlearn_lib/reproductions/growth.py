@@ -24,7 +24,7 @@ from fedlearn_lib import (
     parameters_of,
     ready_to_grow,
 )
-from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
+from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
 from fedlearn_lib.reproductions.tickets import (
     accuracy,
     batches,
@@ -166,7 +166,7 @@ def summarize(done: list[Cell]) -> dict[str, Any]:
     """Make one row a network: accuracy, parameters, multiply-adds of its training."""
     rows = []
     for method, words in METHODS.items():
-        own = [cell["result"] for cell in done if cell["setting"]["method"] == method]
+        own = matching(done, method=method)
         middle, half = interval([100 * result["accuracy"] for result in own])
         parameters = f"{mean(result['parameters'] for result in own):,.0f}"
         work = f"{mean(result['work'] for result in own) / 1e6:.2f}"

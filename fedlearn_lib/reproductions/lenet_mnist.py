@@ -15,7 +15,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from fedlearn_lib import Dataset, SplitLBI, lenet, load, penalty_groups
-from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
+from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
 
 SEEDS = (0, 1, 2, 3, 4)
 EPOCHS, BATCH, MILESTONES = 20, 128, (7, 14)
@@ -138,7 +138,7 @@ def summarize(cells: list[dict[str, Any]]) -> dict[str, Any]:
     """Make one row a method: dense and projected accuracy, shares in the support, the paper's."""
     rows = []
     for method in METHODS:
-        own = [cell["result"] for cell in cells if cell["setting"]["method"] == method]
+        own = matching(cells, method=method)
         row = [method, _percent([r["dense"][-1] for r in own])]
         if own[0]["projected"][-1] is None:
             row += ["", "", ""]

@@ -62,6 +62,22 @@ def run_cells(
     return path
 
 
+def matching(cells: Sequence[Mapping[str, Any]], **setting: Any) -> list[dict[str, Any]]:
+    """Return the results of all cells that have these values in their setting, in their order.
+
+    >>> cells = [{"setting": {"tau": 4, "seed": k}, "result": {"loss": k / 2}} for k in (0, 1)]
+    >>> matching(cells, tau=4)
+    [{'loss': 0.0}, {'loss': 0.5}]
+    >>> matching(cells, tau=4, seed=1)
+    [{'loss': 0.5}]
+    """
+    found = [dict(cell["result"]) for cell in cells if setting.items() <= cell["setting"].items()]
+    if not found:
+        keys = list(cells[0]["setting"]) if cells else []
+        raise ValueError(f"no cell has the setting {setting}; cells are told apart by {keys}")
+    return found
+
+
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """Return the mean and the half-width of its 95 % interval (Student's t).
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fedlearn_lib.inclusion import SplitState, split_lbi_lr, split_step
 from fedlearn_lib.penalties import L1
-from fedlearn_lib.reproductions.record import RESULTS, run_cells
+from fedlearn_lib.reproductions.record import RESULTS, matching, run_cells
 
 N, P, KAPPA, RATIO, RUNS, SEEDS = 50, 50, 200.0, 20.0, 100, (0, 1, 2)
 NUS, DESIGNS = (1.0, 5.0, 10.0), ("identity", "fused")
@@ -51,9 +51,9 @@ def summarize(cells: list[dict[str, Any]]) -> dict[str, Any]:
     for d in DESIGNS:
         for nu in NUS:
             blocks = [
-                torch.tensor(cell["result"]["auc"], dtype=torch.float64) for cell in cells
-                if (cell["setting"]["D"], cell["setting"]["nu"]) == (d, nu)
-            ]  # fmt: skip
+                torch.tensor(result["auc"], dtype=torch.float64)
+                for result in matching(cells, D=d, nu=nu)
+            ]
             ours, (mean, sd) = torch.cat(blocks), PUBLISHED[d][nu]
             error = (ours.var() / len(ours) + sd**2 / 100).sqrt()
             means = [float(block.mean()) for block in blocks]

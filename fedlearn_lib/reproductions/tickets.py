@@ -35,7 +35,7 @@ from fedlearn_lib import (
     retrain,
 )
 from fedlearn_lib.data.clients import Batch
-from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
+from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
 from fedlearn_lib.structure import Masks
 from fedlearn_lib.trees import Params
 
@@ -310,24 +310,18 @@ def images(x: Tensor) -> Tensor:
 def summarize(plan: Plan, done: list[Cell]) -> dict[str, Any]:
     """Make one row a share: every method's accuracy, and the overlap of first and largest."""
     rows = []
-    dense = _percent([c["result"]["accuracy"] for c in done if c["setting"]["method"] == "dense"])
+    dense = _percent([r["accuracy"] for r in matching(done, method="dense")])
     for share in plan.shares:
         row = [f"{100 * share:g} %"]
         for method in plan.methods:
-            row.append(_percent([c["result"]["accuracy"] for c in _of(done, method, share)]))
-        overlaps = torch.tensor([c["result"]["overlap"] for c in _of(done, "early", share)])
+            own = matching(done, method=method, share=share)
+            row.append(_percent([r["accuracy"] for r in own]))
+        overlaps = torch.tensor([r["overlap"] for r in matching(done, method="early", share=share)])
         both, chance, _ = overlaps.mean(0).tolist()
         rows.append([*row, f"{both:.1f} (chance {chance:.1f})"])
     rows.append(["100 %", dense, *[""] * len(plan.methods)])
     words = [METHODS[method] for method in plan.methods]
     return {"columns": ["kept", *words, "first and largest"], "rows": rows}
-
-
-def _of(done: list[Cell], method: str, share: float) -> list[Cell]:
-    return [
-        cell for cell in done
-        if (cell["setting"]["method"], cell["setting"]["share"]) == (method, share)
-    ]  # fmt: skip
 
 
 def _percent(values: list[float]) -> str:

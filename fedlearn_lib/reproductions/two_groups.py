@@ -34,7 +34,7 @@ from fedlearn_lib import (
 )
 from fedlearn_lib.data.clients import Batch
 from fedlearn_lib.oracles import Loss
-from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
+from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
 from fedlearn_lib.trees import Params
 
 M, ROUNDS, COHORT, BATCH, BETA, DELTA = 50, 1000, 10, 40, 0.001, 1e-3
@@ -251,10 +251,7 @@ def summarize_search(done: list[Cell]) -> dict[str, Any]:
     for change in CHANGES:
         row = [change]
         for method in METHODS[:3]:
-            own = [
-                cell["result"] for cell in done
-                if (cell["setting"]["change"], cell["setting"]["method"]) == (change, method)
-            ]  # fmt: skip
+            own = matching(done, change=change, method=method)
             small, large, before = (
                 mean(100 * r[key][0] for r in own) for key in (*map(str, SIZES), "before")
             )

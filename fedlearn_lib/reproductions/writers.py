@@ -30,7 +30,7 @@ from fedlearn_lib import (
     sliced_wasserstein,
     total_variation,
 )
-from fedlearn_lib.reproductions.record import RESULTS, interval, run_cells
+from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
 
 SPLITS = ("writers", "alike", "dirichlet 0.5")
 ROWS = ("writers", "at random, same sizes", "Dirichlet, α = 0.5")
@@ -77,7 +77,7 @@ def summarize(cells: list[dict[str, Any]]) -> dict[str, Any]:
     digits = {"tv": 3, "sliced": 4, "gamma": 3, "accuracy": 4, "worst_decile": 4}
     rows = []
     for split, name in zip(SPLITS, ROWS, strict=True):
-        own = [cell["result"] for cell in cells if cell["setting"]["split"] == split]
+        own = matching(cells, split=split)
         row = [name]
         for quantity, places in digits.items():
             mean, half = interval([result[quantity] for result in own])
