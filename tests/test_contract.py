@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from contract import complaints, source
 
+from fedlearn_lib.widgets import page
+
 CHAPTERS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
@@ -25,6 +27,33 @@ def test_there_are_chapters() -> None:
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_the_chapter_keeps_the_contract(path: Path) -> None:
     assert complaints(read(path)) == []
+
+
+def programs() -> dict[str, tuple[str, str]]:
+    """The style and the program of each kind of interactive figure, as the library has them now."""
+    kinds = {"explore": (page.asset("explore.css"), page.asset("explore.js").strip())}
+    shim = page.asset("shim.js").strip()
+    for name in ("filters", "heterogeneity", "landscape", "paths"):
+        source = page.module_source(f"{name}.js")
+        kinds[name] = (page.hero_style(f"{name}.css"), f"{source}\n({shim})(")
+    return kinds
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_interactive_figures_were_drawn_by_the_library_as_it_is(path: Path) -> None:
+    """A stored figure holds a copy of its program; after a change the chapter must run again."""
+    htmls = [
+        "".join(output.get("data", {}).get("text/html", ""))
+        for cell in read(path)["cells"] if cell["cell_type"] == "code"
+        for output in cell["outputs"]
+    ]  # fmt: skip
+    figures = [html for html in htmls if "fl-figure" in html]
+    assert figures
+    for html in figures:
+        assert any(
+            f"<style>{style}</style>" in html and program in html
+            for style, program in programs().values()
+        ), "run this chapter again: the widgets have changed since its figure was made"
 
 
 def test_the_set_up_cell_is_the_same_everywhere() -> None:
