@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,19 @@ import torch
 
 from fedlearn_lib import axpy, mlp, norm, parameters_of
 from fedlearn_lib.data import Dataset
-from fedlearn_lib.reproductions import NAMES, read, two_groups, writers
+from fedlearn_lib.reproductions import (
+    NAMES,
+    compared,
+    distance_gain,
+    growth,
+    lenet_mnist,
+    read,
+    split_auc,
+    table,
+    tickets,
+    two_groups,
+    writers,
+)
 from fedlearn_lib.reproductions.__main__ import RUNS
 from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
 
@@ -64,6 +77,15 @@ def test_the_part_file_of_other_cells_is_refused_and_kept(tmp_path) -> None:
     assert (tmp_path / "toy.json.part").read_text() == part
 
 
+def test_a_table_keeps_numbers_whole_and_bars_harmless() -> None:
+    lines = table({"columns": ["kept"], "rows": [["10 %"], ["1.5 ± 0.2"], ["a|b"]]}).splitlines()
+    assert lines[2:] == [
+        "| 10\N{NO-BREAK SPACE}% |",
+        "| 1.5\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.2 |",
+        "| a\\|b |",
+    ]
+
+
 def test_matching_selects_by_every_value_and_refuses_an_empty_choice() -> None:
     cells = [{"setting": cell, "result": {"y": 10 * cell["x"] + cell["seed"]}} for cell in CELLS]
     assert [result["y"] for result in matching(cells, x=2)] == [20, 21]
@@ -101,16 +123,30 @@ def test_a_stored_file_says_where_it_comes_from(name: str) -> None:
     assert {"python", "torch", "numpy", "fedlearn_lib"} <= record["versions"].keys()
 
 
-def test_the_stored_table_of_writers_is_that_of_its_cells() -> None:
-    record = read("writers")
-    assert writers.summarize(record["cells"]) == record["table"]
+SUMMARIES: dict[str, Callable[[list[dict]], dict]] = {
+    "compared": compared.summarize,
+    "distance_gain": distance_gain.summarize,
+    "growth": growth.summarize,
+    "lenet_mnist": lenet_mnist.summarize,
+    "split_auc": split_auc.summarize,
+    **{name: partial(tickets.summarize, plan) for name, plan in tickets.PLANS.items()},
+    **{name: partial(two_groups.summarize, plan) for name, plan in two_groups.PLANS.items()},
+    "two_groups_search": two_groups.summarize_search,
+    "writers": writers.summarize,
+}
 
 
-@pytest.mark.parametrize("name", sorted(set(two_groups.PLANS) & set(stored())))
-def test_the_stored_tables_of_two_groups_are_those_of_their_cells(name: str) -> None:
-    record, plan = read(name), two_groups.PLANS[name]
-    assert [cell["setting"] for cell in record["cells"]] == list(two_groups.cells(plan))
-    assert two_groups.summarize(plan, record["cells"]) == record["table"]
+@pytest.mark.parametrize("name", stored())
+def test_a_stored_table_is_that_of_its_cells(name: str) -> None:
+    record = read(name)
+    assert SUMMARIES[name](record["cells"]) == record["table"]
+
+
+@pytest.mark.parametrize("name", sorted({*two_groups.PLANS, *tickets.PLANS} & set(stored())))
+def test_a_stored_run_has_all_cells_of_its_plan(name: str) -> None:
+    module = tickets if name in tickets.PLANS else two_groups
+    plan = module.PLANS[name]
+    assert [cell["setting"] for cell in read(name)["cells"]] == list(module.cells(plan))
 
 
 def test_an_unknown_or_unfinished_reproduction_says_how_to_get_it(monkeypatch, tmp_path) -> None:
@@ -211,8 +247,3 @@ def test_a_row_of_the_search_takes_the_cells_of_its_own_change() -> None:
     rows = two_groups.summarize_search(done)["rows"]
     assert [row[0] for row in rows] == list(two_groups.CHANGES)
     assert rows[1][1:] == ["10.0; 11.1 (10.0)", "12.0; 11.1 (10.0)", "14.0; 11.1 (10.0)"]
-
-
-def test_the_stored_table_of_the_search_is_that_of_its_cells() -> None:
-    record = read("two_groups_search")
-    assert two_groups.summarize_search(record["cells"]) == record["table"]

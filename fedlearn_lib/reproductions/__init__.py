@@ -75,5 +75,6 @@ def table(content: dict[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Write one cell: a number stays on the line of its interval, and a bar is only a bar."""
-    return str(value).replace("|", "\\|").replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+    """Write one cell: a number keeps its interval or percent sign beside it, a bar is a bar."""
+    text = str(value).replace("|", "\\|").replace(" %", "\N{NO-BREAK SPACE}%")
+    return text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
