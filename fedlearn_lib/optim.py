@@ -17,7 +17,7 @@ from fedlearn_lib._checks import check_positive
 
 PENALTIES = ("l1", "group", None)
 FORMS = ("coupled", "loss")
-PIECE = 1 << 15  # entries of a tensor that are updated together, so that they stay in the cache
+PIECE = 1 << 15  # entries that a processor updates together, so that they stay in its cache
 
 
 def shrink(v: Tensor, penalty: str, scaled: bool = False) -> Tensor:
@@ -92,10 +92,11 @@ def split_lbi(
 
 
 def _pieces(*lists: Sequence[Tensor | None]) -> Iterator[tuple[Any, ...]]:
-    """Yield matching tensors, large ones cut along their first axis."""
+    """Yield matching tensors, large ones cut along their first axis if they lie on the CPU."""
     for tensors in zip(*lists, strict=True):
         first = tensors[0]
-        if first is None or first.numel() <= PIECE or torch.compiler.is_compiling():
+        whole = first is None or first.numel() <= PIECE or first.device.type != "cpu"
+        if whole or torch.compiler.is_compiling():
             yield tensors
             continue
         rows = -(-len(first) // -(-first.numel() // PIECE))  # pieces of equal size
@@ -188,7 +189,8 @@ class SplitLBI(Optimizer):
                 # A float that a scheduler changes would keep an old value in the compiled step.
                 options["lr"] = torch.full((), group["lr"], dtype=torch.float64)
             split_lbi(*lists, **options)
-            group["time"] += options["lr"]
+            lr = options["lr"]
+            group["time"] += lr.to(group["time"]) if isinstance(lr, Tensor) else lr
         return loss
 
     def _gather(self, group: dict[str, Any]) -> tuple[list[Any], ...]:

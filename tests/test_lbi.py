@@ -13,11 +13,13 @@ from fedlearn_lib import (
     L1,
     Curve,
     GroupL2,
+    Path,
     cross_validation,
     discrepancy_time,
     largest_step,
     lbi,
     lbi_path,
+    split_lbi_path,
     validation_curve,
 )
 from fedlearn_lib.inclusion.lbi import largest_curvature
@@ -221,6 +223,41 @@ def test_cross_validation_scores_each_sample_by_a_path_that_has_not_seen_it() ->
     assert curve.spread.tolist() == pytest.approx((table.std(0, ddof=1) / 2).tolist())
     assert sorted(seen) == [17, 17, 17, 18]
     assert sum(len(part) for part in parts) == 23
+
+
+def test_the_helpers_read_paths_of_named_tensors_and_of_sparse_copies() -> None:
+    """A network's path is stopped as a vector's: same errors, and γ is scored when asked for."""
+    X, y, _ = problem(60, 5)
+    score = lambda w, X, y: (y - X @ w["b"][:, 0] - w["a"]) ** 2  # noqa: E731
+    plain = lambda w, X, y: (y - X @ w) ** 2  # noqa: E731
+
+    def both(X, y):
+        path = split_lbi_path(
+            lambda w: ((y - X @ w) ** 2).mean() / 2, torch.zeros(5, dtype=torch.float64), L1(),
+            kappa=5.0, nu=2.0, lr=0.02, steps=200,
+        )  # fmt: skip
+        a = torch.zeros(len(path.t), dtype=torch.float64)
+        leaves = ({"b": x[..., None], "a": a} for x in (path.w, path.gamma))
+        return path, Path(path.t, *leaves)
+
+    path, named = both(X[:40], y[:40])
+    assert not torch.equal(path.w, path.gamma)
+    for of in ("w", "gamma"):
+        one = validation_curve(path, X[40:], y[40:], plain, of=of)
+        two = validation_curve(named, X[40:], y[40:], score, of=of)
+        assert one.error.tolist() == pytest.approx(two.error.tolist())
+        direct = ((y[40:, None] - X[40:] @ getattr(path, of).T) ** 2).mean(0)
+        assert one.error.tolist() == pytest.approx(direct.tolist())
+        curves = [
+            cross_validation(
+                lambda X, y, k=k: both(X, y)[k], X, y, path.t[::50],
+                score=(plain, score)[k], of=of, generator=seeded(1),
+            ) for k in (0, 1)
+        ]  # fmt: skip
+        assert curves[0].error.tolist() == pytest.approx(curves[1].error.tolist())
+    for call in (validation_curve, lambda *args: discrepancy_time(*args, 1.0)):
+        with pytest.raises(ValueError, match=r"one tensor, got a dictionary with \['b', 'a'\]"):
+            call(named, X, y)
 
 
 def test_the_discrepancy_time_is_the_first_below_the_noise() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 from toy_clients import seeded
 
-from fedlearn_lib import SplitLBI, lenet, penalty_groups, record_path
+from fedlearn_lib import SplitLBI, lenet, optim, penalty_groups, record_path
 from fedlearn_lib.optim import PENALTIES, PIECE
 
 KAPPA, NU, LR = 1.7, 0.6, 0.3
@@ -162,6 +162,40 @@ def test_large_tensors_are_cut_without_a_trace() -> None:
             assert bool(one.support(whole).any())
 
 
+#: "meta" is a device without numbers: it shows that nothing is tied to the CPU, on any machine.
+DEVICES = ["meta", *(["cuda"] if torch.cuda.is_available() else []),
+           *(["mps"] if torch.backends.mps.is_available() else [])]  # fmt: skip
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_it_works_where_the_parameters_are(monkeypatch, device, form, penalty) -> None:
+    """State, copies and records are made there, and only a processor's tensors are cut."""
+    seen = []
+    whole = optim.shrink
+    monkeypatch.setattr(optim, "shrink", lambda v, *a: seen.append(len(v)) or whole(v, *a))
+    w = nn.Parameter(torch.ones(70, PIECE // 64, device=device))
+    options = dict(momentum=0.9, momentum_on=form, weight_decay=0.1)
+    optimizer = SplitLBI([("w", w)], 0.5, nu=0.1, penalty=penalty, **options)
+    recorder = record_path(optimizer) if penalty else None
+    for _ in range(3):
+        w.grad = torch.zeros_like(w)
+        optimizer.step()
+    assert {value.device.type for value in optimizer.state[w].values()} == {device}
+    assert float(optimizer.param_groups[0]["time"]) == 1.5
+    assert optimizer.support(w).device.type == device
+    if penalty:
+        assert set(seen) == {70}
+        assert optimizer.gamma(w).device.type == device
+        path = recorder.path()
+        assert path.gamma["w"].shape == (3, *w.shape)
+        assert path.gamma["w"].device.type == device
+        assert path.t.tolist() == [0.5, 1.0, 1.5]
+        if device != "meta":
+            assert path.entry_times()["w"].min() == 0.5
+
+
 # How it behaves as an optimizer
 
 
@@ -305,11 +339,14 @@ def test_a_network_falls_into_filters_weights_and_the_rest() -> None:
 @pytest.mark.filterwarnings("ignore:.*lr_scheduler.step:UserWarning")  # it cannot see the calls
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
 @pytest.mark.filterwarnings("ignore:Skipping serialization:UserWarning")  # of PyTorch 2.6
-@pytest.mark.parametrize("lr", [1.0, torch.tensor(1.0, dtype=torch.float64)])
-def test_a_compiled_step_is_the_same_step(lr) -> None:
+@pytest.mark.parametrize(
+    ("lr", "more"),
+    [(1.0, {}), (torch.tensor(1.0, dtype=torch.float64), {"momentum_on": "loss", "scaled": True})],
+)
+def test_a_compiled_step_is_the_same_step(lr, more) -> None:
     torch.compiler.reset()
     eager, compiled = network(), network()
-    options = dict(kappa=0.1, nu=0.3, momentum=0.5, weight_decay=0.01)
+    options = dict(kappa=0.1, nu=0.3, momentum=0.5, weight_decay=0.01) | more
     one = SplitLBI(penalty_groups(eager), lr=1.0, **options)
     other = SplitLBI(penalty_groups(compiled), lr=lr, **options)
     step = torch.compile(other.step)

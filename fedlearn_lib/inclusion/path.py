@@ -40,9 +40,9 @@ class Path(NamedTuple):
         return _map(self._first, self.gamma)
 
     def _first(self, x: Tensor) -> Tensor:
-        inside = x != 0
-        first = self.t[inside.int().argmax(0)]
-        return torch.where(inside.any(0), first, torch.full_like(first, float("inf")))
+        inside = x != 0  # on x's device; times are on the CPU
+        found, first = inside.any(0).cpu(), self.t[inside.int().argmax(0).cpu()]
+        return torch.where(found, first, torch.full_like(first, float("inf")))
 
 
 def _map(function, leaves: Leaves) -> Leaves:  # type: ignore[no-untyped-def]

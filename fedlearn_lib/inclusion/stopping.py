@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from fedlearn_lib._checks import check_generator, check_integers
-from fedlearn_lib.inclusion.path import Path
+from fedlearn_lib.inclusion.path import Leaves, Path
 
-Score = Callable[[Tensor, Tensor, Tensor], Tensor]
+Score = Callable[[Any, Tensor, Tensor], Tensor]
+Of = Literal["w", "gamma"]
 
 
 class Curve(NamedTuple):
@@ -49,16 +50,21 @@ def squared_error(w: Tensor, X: Tensor, y: Tensor) -> Tensor:
     >>> squared_error(torch.tensor([2.0]), torch.tensor([[1.0], [3.0]]), torch.tensor([2.0, 5.0]))
     tensor([0., 1.])
     """
+    _check_linear(w)
     return (y.to(w) - X.to(w) @ w) ** 2
 
 
-def validation_curve(path: Path, X: Tensor, y: Tensor, score: Score = squared_error) -> Curve:
+def validation_curve(
+    path: Path, X: Tensor, y: Tensor, score: Score = squared_error, *, of: Of = "w"
+) -> Curve:
     r"""Return the mean score of every model of ``path`` on samples that it has not seen.
 
     Parameters
     ----------
-    X, y : [n p] and [n], held out.
-    score : ``score(w, X, y) -> [n]``, one number a sample, the smaller the better.
+    X, y : [n …] and [n], held out.
+    score : ``score(w, X, y) -> [n]``, one number a sample, the smaller the better. ``w`` is a
+        model of the path: a tensor, or a dictionary of tensors where the path has one.
+    of : ``"gamma"`` scores the sparse copies in the place of the coefficients.
 
     >>> w = torch.tensor([[0.0], [2.0]])
     >>> curve = validation_curve(Path(torch.tensor([1.0, 2.0]), w, w), torch.ones(4, 1),
@@ -71,7 +77,7 @@ def validation_curve(path: Path, X: Tensor, y: Tensor, score: Score = squared_er
             f"X and y must hold two or more held-out samples, got {tuple(X.shape)} and "
             f"{tuple(y.shape)}; split the data again"
         )
-    scores = torch.stack([score(w, X, y) for w in path.w])  # type: ignore[arg-type]
+    scores = torch.stack([score(w, X, y) for w in _models(path, of)])
     return Curve(path.t, scores.mean(1), scores.std(1) / len(y) ** 0.5)
 
 
@@ -83,6 +89,7 @@ def cross_validation(
     *,
     folds: int = 5,
     score: Score = squared_error,
+    of: Of = "w",
     generator: torch.Generator,
 ) -> Curve:
     r"""Return the error against path time, each sample scored by a path that has not seen it.
@@ -94,7 +101,7 @@ def cross_validation(
     ----------
     fit : ``fit(X, y) -> Path``, for instance ``lambda X, y: lbi_path(X, y, kappa=50, …)``.
     times : [K], increasing.
-    score : ``score(w, X, y) -> [n]``, one number a sample.
+    score, of : as in :func:`validation_curve`.
 
     >>> from fedlearn_lib import lbi_path
     >>> X, y = torch.eye(6).repeat(3, 1), torch.tensor([4.0, 0, 0, 0, 0, 0]).repeat(3)
@@ -116,8 +123,8 @@ def cross_validation(
         kept = torch.ones(len(y), dtype=torch.bool)
         kept[held] = False
         path = fit(X[kept], y[kept])
-        models = [path.at(t) for t in times.tolist()]
-        errors.append(torch.stack([score(w, X[held], y[held]).mean() for w in models]))  # type: ignore[arg-type]
+        models = [path.at(t, of) for t in times.tolist()]
+        errors.append(torch.stack([score(w, X[held], y[held]).mean() for w in models]))
     table = torch.stack(errors)  # [folds K]
     return Curve(times, table.mean(0), table.std(0) / folds**0.5)
 
@@ -135,6 +142,23 @@ def discrepancy_time(path: Path, X: Tensor, y: Tensor, sigma: float) -> float:
     """
     if not sigma >= 0:
         raise ValueError(f"sigma must be a standard deviation, got {sigma!r}; pass 0 or more")
-    left = torch.stack([squared_error(w, X, y).mean() for w in path.w])  # type: ignore[arg-type]
+    _check_linear(path.w)
+    left = torch.stack([squared_error(w, X, y).mean() for w in _models(path, "w")])
     within = left <= sigma**2
     return float(path.t[within.int().argmax()]) if bool(within.any()) else float("inf")
+
+
+def _models(path: Path, of: Of) -> list[Any]:
+    leaves: Leaves = getattr(path, of)
+    if isinstance(leaves, dict):
+        return [{name: x[k] for name, x in leaves.items()} for k in range(len(path.t))]
+    return list(leaves)
+
+
+def _check_linear(w: Any) -> None:
+    if isinstance(w, dict):
+        raise ValueError(
+            f"the squared error of a linear model needs its coefficients as one tensor, got a "
+            f"dictionary with {list(w)}; pass score=, a function of such a dictionary, to "
+            "validation_curve or cross_validation"
+        )
