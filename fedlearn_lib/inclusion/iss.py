@@ -7,6 +7,7 @@ is a straight line. At a knot they jump to a least-squares fit with signs prescr
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ from fedlearn_lib.inclusion.path import Path
 NOTHING = 1e-10
 #: A coordinate of the dual path that is so close to the boundary at a knot has reached it.
 TIE = 1e-12
+#: A column of which less than this part is outside of the span of others depends on them.
+DEPENDS = 1e-6
 #: A coordinate that would reach it within this part of the time is there, for the certificate.
 NOW = 1e-9
 
@@ -69,7 +72,8 @@ def iss_path(
 
     Where columns depend on each other the fit $X\beta_t$ and $\rho_t$ are still unique, and
     $\beta_t$ is one of several: a column joins only if it improves the fit, the one with the
-    largest gain first, of equal ones the first. So a copy of a column that is in stays at zero.
+    largest gain first, of equal ones the first. So a copy of a column that is in stays at zero,
+    and a warning names it.
     Coordinates that reach 1 together (to ``TIE``) share a knot. The path ends when every
     correlation with the residual is below ``NOTHING`` of its largest possible value.
 
@@ -98,6 +102,7 @@ def iss_path(
     fit = _Fit([], data.y[:0], data.X[:, :0], data.X[:0, :0], data.y[:0], data.y)
     times: list[float] = []
     rows: list[Tensor] = []
+    spare: set[int] = set()
     t, rho, g = 0.0, torch.zeros_like(data.zero), data.gradient(data.y)
     while len(times) < knots and len(fit.active) < most:
         step, moved = _next_knot(rho, torch.where(g.abs() > data.zero, g, 0))
@@ -108,14 +113,37 @@ def iss_path(
         times.append(t)
         rows.append(torch.zeros_like(rho))
         rows[-1][fit.active] = fit.beta
+        spare |= _spare(data, fit, (rho.abs() == 1) & (rows[-1] == 0) & (g.abs() <= data.zero))
     if not times:
         raise ValueError(
             f"no coordinate enters up to t_max={t_max}: the largest |x_j . y| / n is "
             f"{float(g.abs().max()):.3g}, and the first enters at its inverse; raise t_max, or "
             "look whether y is zero or orthogonal to every column"
         )
+    if spare:
+        _warn_of(sorted(spare))
     w = torch.stack(rows)
     return Path(torch.tensor(times, dtype=w.dtype), w, w)
+
+
+def _spare(data: _Data, fit: _Fit, still: Tensor) -> set[int]:
+    """Return those of some columns that are combinations of the columns that are in."""
+    if not bool(still.any()):
+        return set()
+    columns = still.nonzero()[:, 0]
+    x = data.X[:, columns]
+    rest = torch.linalg.vector_norm(x - fit.Q @ (fit.Q.T @ x), dim=0)
+    return set(columns[rest <= DEPENDS * data.norms[columns]].tolist())
+
+
+def _warn_of(columns: list[int]) -> None:
+    more = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
+    warnings.warn(
+        f"columns {columns[:10]}{more} reached the boundary and stayed at zero because they depend "
+        "on columns that are in: the coefficients are one choice of several, the fit and the dual "
+        "path are unique; leave such columns out to have one answer",
+        stacklevel=3,
+    )
 
 
 def _next_knot(rho: Tensor, g: Tensor) -> tuple[float, Tensor]:
