@@ -52,6 +52,7 @@ def plain(X, y, *, kappa, lr, steps, free=(), mean=lambda u: u):
 @pytest.mark.parametrize("free", [(), (2, 4)])
 @pytest.mark.parametrize("kappa", [1.0, 20.0])
 def test_the_path_is_the_plain_recursion(n: int, p: int, free, kappa: float) -> None:
+    """Algorithm 9.1: the blocks of steps of the library give the iterates of a plain loop."""
     X, y, _ = problem(n, p)
     lr = 0.8 * largest_step(X, kappa)
     steps = math.ceil(4 / lr)

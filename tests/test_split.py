@@ -43,7 +43,7 @@ def by_hand(X, y, D, *, kappa: float, nu: float, lr: float, steps: int):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_path_is_the_recursion_by_hand(seed: int) -> None:
-    """Both updates use the old iterates: a new one on the right moves the path by far more."""
+    """Algorithm 10.2: both updates use the old iterates; a new one moves the path by far more."""
     X, y, D = problem(seed=seed)
     path = fl.split_lbi_path(
         half_mean_square(X, y), torch.zeros(5).double(), fl.L1(), D=D, **SETTING

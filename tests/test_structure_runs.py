@@ -121,7 +121,7 @@ def test_growth_runs_end_to_end_on_a_toy(monkeypatch, small, tmp_path) -> None:
 
 
 def test_a_wider_network_keeps_its_path() -> None:
-    """The old entries of V and of the momentum are carried over, the new ones are zero."""
+    """Algorithm 13.7: old entries of V and of the momentum are carried over, new ones are zero."""
     model = growth.narrow_lenet((2, 3, 4, 5), 0)
     optimizer = growth.path_of(model, nu=0.7)
     model(torch.randn(3, 1, 28, 28, generator=seeded())).square().sum().backward()

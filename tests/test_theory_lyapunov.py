@@ -82,7 +82,7 @@ def by_hand(loss, run, penalty, kappa, nu, lr):
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("kappa", [0.5, 7.0])
 def test_one_step_solves_the_mirror_problem(penalty, kappa: float) -> None:
-    """Proposition 12.3: P_{k+1} minimizes α⟨∇L̄(P_k), P⟩ + B_Ω^{g_k}(Γ, Γ_k) + ‖P − P_k‖²/2κ."""
+    """Algorithm 12.1, Proposition 12.3: minimize α⟨∇L̄(P_k), P⟩ + B(Γ, Γ_k) + ‖P − P_k‖²/2κ."""
     loss, _, _ = quadratic(3)
     nu, lr = 0.6, 0.2 / kappa
     w0 = torch.randn(4, 3, generator=seeded(1), dtype=torch.float64)
