@@ -1,27 +1,34 @@
-"""The reproduction on LeNet runs on a tiny budget, and its table is that of its cells."""
+"""The reproductions that compare optimizers run on a tiny budget; their tables are their cells'."""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 import torch
 
 from fedlearn_lib import load
 from fedlearn_lib.data import Dataset
-from fedlearn_lib.reproductions import lenet_mnist
+from fedlearn_lib.reproductions import optimizers
+from fedlearn_lib.reproductions.tickets import images
 
 
-@pytest.fixture
-def few() -> Dataset:
+def few(color: bool = False) -> Dataset:
     mini = load("mnist_mini")
     rows = torch.arange(0, 5000, 25)
-    return Dataset(mini.x[rows], mini.y[rows], None, "few")
+    x = images(mini.x[rows])
+    return Dataset(x.expand(-1, 3, -1, -1) if color else x, mini.y[rows], None, "few")
 
 
-@pytest.mark.parametrize("method", lenet_mnist.METHODS)
-def test_every_method_learns_something_and_is_repeatable(method, few) -> None:
-    one, two = (lenet_mnist.train_one(method, 3, few, few, epochs=3) for _ in range(2))
+CASES = [(name, method) for name, plan in optimizers.PLANS.items() for method in plan.recalled]
+
+
+@pytest.mark.parametrize(("name", "method"), CASES)
+def test_every_method_learns_something_and_is_repeatable(name: str, method: str) -> None:
+    plan = optimizers.PLANS[name]._replace(epochs=3)
+    data = few(color=plan.data == "cifar10")
+    one, two = (optimizers.train_one(plan, method, 3, data, data) for _ in range(2))
     assert one == two
     assert [len(values) for values in one.values()][:3] == [3, 3, 3]
     assert one["loss"][-1] < one["loss"][0]
@@ -30,15 +37,31 @@ def test_every_method_learns_something_and_is_repeatable(method, few) -> None:
     assert len(one["filters"]) == len(one["weights"]) == (3 if has_copy else 0)
 
 
-def test_the_run_stores_intervals_of_its_cells(tmp_path, few, monkeypatch) -> None:
-    monkeypatch.setattr(lenet_mnist, "load", lambda *a, **k: few)
-    monkeypatch.setattr(lenet_mnist, "SEEDS", (0, 1))
-    learn = lenet_mnist.train_one
-    monkeypatch.setattr(lenet_mnist, "train_one", lambda *a: learn(*a, epochs=1))
-    lenet_mnist.main(folder=tmp_path)
-    record = json.loads((tmp_path / "lenet_mnist.json").read_text())
-    assert len(record["cells"]) == 2 * len(lenet_mnist.METHODS)
-    assert record["table"] == lenet_mnist.summarize(record["cells"])
+def test_methods_differ_in_what_their_names_say() -> None:
+    plan = optimizers.PLANS["lenet_mnist"]
+    made = {m: optimizers.METHODS[m](plan.network(0), plan).param_groups for m in plan.recalled}
+    assert all(g["nu"] == plan.nu for g in made["SplitLBI"])
+    assert {g["lr"] for g in made["SplitLBI, momentum, half the step"]} == {0.05}
+    for method, groups in made.items():
+        assert {g.get("momentum", 0) for g in groups} == {0.9 if "momentum" in method else 0.0}
+        assert {g["weight_decay"] for g in groups} == {1e-4 if "decay" in method else 0.0}
+    copies = optimizers.PLANS["resnet_cifar10"]
+    groups = optimizers.METHODS["SplitLBI"](copies.network(0), copies).param_groups
+    assert [g["penalty"] for g in groups] == ["group", None, None]
+
+
+@pytest.mark.parametrize("name", optimizers.PLANS)
+def test_the_run_stores_intervals_of_its_cells(name: str, tmp_path, monkeypatch) -> None:
+    plan = optimizers.PLANS[name]._replace(epochs=1, seeds=2, limit=120)
+    monkeypatch.setitem(optimizers.PLANS, name, plan)
+    data = few(color=plan.data == "cifar10")
+    monkeypatch.setattr(optimizers, "load", lambda *a, **k: data)
+    optimizers.main(name, folder=tmp_path)
+    record = json.loads((tmp_path / f"{name}.json").read_text())
+    assert len(record["cells"]) == 2 * len(plan.recalled)
+    assert record["setting"].startswith("120 images, 1 epochs, ")
+    assert record["table"] == partial(optimizers.summarize, plan)(record["cells"])
+    assert all(len(row) == len(record["table"]["columns"]) for row in record["table"]["rows"])
     row = next(r for r in record["table"]["rows"] if r[0] == "SGD")
     own = [c["result"]["dense"][-1] for c in record["cells"] if c["setting"]["method"] == "SGD"]
     assert row[1].startswith(f"{100 * sum(own) / 2:.2f} ± ")

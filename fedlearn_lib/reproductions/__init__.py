@@ -16,6 +16,7 @@ NAMES = (
     "growth",
     "images",
     "lenet_mnist",
+    "resnet_cifar10",
     "split_auc",
     "tickets_cifar10",
     "tickets_fashion",

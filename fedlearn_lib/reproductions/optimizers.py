@@ -1,13 +1,14 @@
-"""LeNet on full MNIST: SplitLBI against SGD, SGD with an l1 penalty, momentum, decay and Adam.
+"""Networks trained by SplitLBI and by its rivals: LeNet on MNIST, a residual network on CIFAR-10.
 
 One cell is one method with one seed. All methods share the start, the order of the images and
-the schedule: a tenth of the step after 7 and after 14 of 20 epochs.
+the schedule: a tenth of the step after each milestone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,52 +17,102 @@ from torch.nn import functional
 
 from fedlearn_lib import Dataset, SplitLBI, lenet, load, penalty_groups
 from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
+from fedlearn_lib.reproductions.tickets import first_images, images, small_resnet
 
-SEEDS = (0, 1, 2, 3, 4)
-EPOCHS, BATCH, MILESTONES = 20, 128, (7, 14)
+BATCH = 128
 L1 = 1e-4  # strength of the l1 penalty of SGD + l1
-SPLIT: dict[str, Any] = {"kappa": 1.0, "nu": 20.0, "momentum_on": "loss"}
 
-Make = Callable[[nn.Module], torch.optim.Optimizer]
-METHODS: dict[str, Make] = {
-    "SGD": lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
-    "SGD + l1": lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
-    "momentum": lambda model: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
-    "momentum + decay": lambda model: torch.optim.SGD(
-        model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4
+
+class Plan(NamedTuple):
+    """One result file: data, network, length of a training, what has a sparse copy, rivals.
+
+    ``fully`` is the penalty of fully connected weights (filters are always groups), ``limit`` the
+    number of training images, ``recalled`` the paper's test accuracies as we recall them.
+    """
+
+    data: str
+    network: Callable[[int], nn.Module]
+    epochs: int
+    milestones: tuple[int, int]
+    nu: float
+    fully: str | None
+    limit: int
+    seeds: int
+    recalled: dict[str, float | None]
+
+
+def he_lenet(seed: int) -> nn.Module:
+    return he(lenet(), seed=seed)
+
+
+PLANS = {
+    "lenet_mnist": Plan(
+        "mnist", he_lenet, 20, (7, 14), 20.0, "l1", 60_000, 5,
+        {"SGD": 98.87, "SGD + l1": 98.52, "momentum": 99.16, "momentum + decay": 99.23,
+         "Adam": 99.19, "SplitLBI": 99.02, "SplitLBI, momentum": 99.19,
+         "SplitLBI, momentum, half the step": None, "SplitLBI, momentum + decay": 99.20},
     ),
-    "Adam": lambda model: torch.optim.Adam(model.parameters(), lr=1e-3),
-    "SplitLBI": lambda model: SplitLBI(penalty_groups(model), lr=0.1, **SPLIT),
-    "SplitLBI, momentum": lambda model: SplitLBI(
-        penalty_groups(model), lr=0.1, momentum=0.9, **SPLIT
+    "resnet_cifar10": Plan(
+        "cifar10", small_resnet, 12, (6, 10), 50.0, None, 20_000, 3,
+        {"SGD": 86.46, "momentum": 89.44, "momentum + decay": 90.31, "Adam": 89.14,
+         "SplitLBI": 89.26, "SplitLBI, momentum": 89.72, "SplitLBI, momentum + decay": 89.95},
     ),
-    "SplitLBI, momentum + decay": lambda model: SplitLBI(
-        penalty_groups(model), lr=0.1, momentum=0.9, weight_decay=1e-4, **SPLIT
-    ),
-}
-#: Test accuracy in percent of LeNet on MNIST in the paper, as we recall its table.
-RECALLED = {
-    "SGD": 98.87, "SGD + l1": 98.52, "momentum": 99.16, "momentum + decay": 99.23, "Adam": 99.19,
-    "SplitLBI": 99.02, "SplitLBI, momentum": 99.19, "SplitLBI, momentum + decay": 99.20,
 }  # fmt: skip
 
 
-def main(*, root: str | None = None, folder: Any = RESULTS) -> None:
-    """Run all cells and store ``lenet_mnist.json``."""
-    train, test = (load("mnist", root=root, part=part) for part in ("train", "test"))
+def sgd(model: nn.Module, plan: Plan, **options: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=0.1, **options)
+
+
+def adam(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), lr=1e-3)
+
+
+def split(model: nn.Module, plan: Plan, lr: float = 0.1, **options: Any) -> torch.optim.Optimizer:
+    groups = penalty_groups(model, linear=plan.fully)
+    return SplitLBI(groups, lr=lr, kappa=1.0, nu=plan.nu, momentum_on="loss", **options)
+
+
+METHODS: dict[str, Callable[[nn.Module, Plan], torch.optim.Optimizer]] = {
+    "SGD": sgd,
+    "SGD + l1": sgd,  # the penalty is in the loss
+    "momentum": partial(sgd, momentum=0.9),
+    "momentum + decay": partial(sgd, momentum=0.9, weight_decay=1e-4),
+    "Adam": adam,
+    "SplitLBI": split,
+    "SplitLBI, momentum": partial(split, momentum=0.9),
+    "SplitLBI, momentum, half the step": partial(split, lr=0.05, momentum=0.9),
+    "SplitLBI, momentum + decay": partial(split, momentum=0.9, weight_decay=1e-4),
+}
+
+
+def main(name: str, *, root: str | None = None, folder: Any = RESULTS) -> None:
+    """Run all cells of one plan and store its result file."""
+    plan = PLANS[name]
+    parts = [load(plan.data, root=root, part=part) for part in ("train", "test")]
+    train, test = (pool._replace(x=images(pool.x)) for pool in parts)
+    if plan.limit < len(train.y):
+        train = first_images(train, plan.limit)
+    copies = "one group a filter"
+    copies += ", single weights elsewhere" if plan.fully else ", no copy of other weights"
+    strength = f", l1 strength {L1:g}" if "SGD + l1" in plan.recalled else ""
     run_cells(
-        "lenet_mnist",
-        [{"method": method, "seed": seed} for seed in SEEDS for method in METHODS],
-        lambda method, seed: train_one(method, seed, train, test),
+        name,
+        [
+            {"method": method, "seed": seed}
+            for seed in range(plan.seeds)
+            for method in plan.recalled
+        ],
+        lambda method, seed: train_one(plan, method, seed, train, test),
         folder=folder,
-        title="LeNet on MNIST",
+        title=f"SplitLBI and its rivals: {train.name}",
         question="What does training with a sparse copy cost, and how sparse is the copy?",
-        command="python -m fedlearn_lib.reproductions lenet_mnist",
-        setting=f"{EPOCHS} epochs, batch {BATCH}, step 0.1 (Adam 0.001) divided by ten after "
-        f"{MILESTONES[0]} and {MILESTONES[1]} epochs, He initialization; SplitLBI: κ = 1, ν = 20, "
-        f"momentum 0.9 on the loss, one group a filter, single weights elsewhere; l1 strength "
-        f"{L1:g}, decay 0.0001",
-        table=summarize,
+        command=f"python -m fedlearn_lib.reproductions {name}",
+        setting=f"{len(train.y)} images, {plan.epochs} epochs, batch {BATCH}, step 0.1 (Adam "
+        f"0.001) divided by ten after {plan.milestones[0]} and {plan.milestones[1]} epochs, He "
+        f"initialization; SplitLBI: κ = 1, ν = {plan.nu:g}, momentum 0.9 on the loss, {copies}; "
+        f"decay 0.0001{strength}",
+        table=partial(summarize, plan),
         note="Test accuracy in percent, mean and half-width of the 95 % interval over the seeds.",
     )
 
@@ -81,23 +132,21 @@ def he(model: nn.Module, *, seed: int) -> nn.Module:
     return model
 
 
-def train_one(
-    method: str, seed: int, train: Dataset, test: Dataset, *, epochs: int = EPOCHS
-) -> dict[str, Any]:
+def train_one(plan: Plan, method: str, seed: int, train: Dataset, test: Dataset) -> dict[str, Any]:
     """Train one network; after each epoch score it dense and projected, and measure the copy.
 
     Returns lists with one entry an epoch: ``loss``, ``dense``, ``projected`` (accuracies;
     ``None`` without a copy), ``filters`` and ``weights`` (share in the support, layer by layer).
     """
-    model = he(lenet(), seed=seed)
-    optimizer = METHODS[method](model)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, MILESTONES)
-    x, y = train.x[:, None], train.y
+    model = plan.network(seed)
+    optimizer = METHODS[method](model, plan)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, plan.milestones)
+    x, y = train.x, train.y
     g = torch.Generator().manual_seed(seed)
     report: dict[str, list[Any]] = {
         "loss": [], "dense": [], "projected": [], "filters": [], "weights": []
     }  # fmt: skip
-    for _ in range(epochs):
+    for _ in range(plan.epochs):
         total = 0.0
         for rows in torch.randperm(len(x), generator=g).split(BATCH):
             optimizer.zero_grad()
@@ -130,14 +179,14 @@ def _score(
 @torch.no_grad()
 def accuracy(model: nn.Module, w: dict[str, Tensor], data: Dataset) -> float:
     """Share of images that the network with parameters ``w`` classifies correctly."""
-    parts = [functional_call(model, w, (x,)).argmax(1) for x in data.x[:, None].split(1000)]
+    parts = [functional_call(model, w, (x,)).argmax(1) for x in data.x.split(1000)]
     return round(float((torch.cat(parts) == data.y).float().mean()), 4)
 
 
-def summarize(cells: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize(plan: Plan, cells: list[dict[str, Any]]) -> dict[str, Any]:
     """Make one row a method: dense and projected accuracy, shares in the support, the paper's."""
     rows = []
-    for method in METHODS:
+    for method, recalled in plan.recalled.items():
         own = matching(cells, method=method)
         row = [method, _percent([r["dense"][-1] for r in own])]
         if own[0]["projected"][-1] is None:
@@ -146,11 +195,14 @@ def summarize(cells: list[dict[str, Any]]) -> dict[str, Any]:
             row += [
                 _percent([r["projected"][-1] for r in own]),
                 _percent([sum(r["filters"][-1]) / len(r["filters"][-1]) for r in own], 0),
-                " / ".join(_percent([r["weights"][-1][i] for r in own]) for i in range(2)),
-            ]
-        rows.append([*row, f"{RECALLED[method]:.2f}"])
+                " / ".join(_percent([r["weights"][-1][i] for r in own]) for i in range(2))
+                if plan.fully else "",
+            ]  # fmt: skip
+        rows.append([*row, "" if recalled is None else f"{recalled:.2f}"])
     columns = ["method", "dense", "on the support", "filters in (mean of layers)",
                "weights in, fully connected 1 / 2", "paper, dense, as we recall it"]  # fmt: skip
+    if not plan.fully:
+        columns, rows = [c for i, c in enumerate(columns) if i != 4], [r[:4] + r[5:] for r in rows]
     return {"columns": columns, "rows": rows}
 
 
