@@ -10,7 +10,7 @@ import torch
 
 from fedlearn_lib import load
 from fedlearn_lib.data import Dataset
-from fedlearn_lib.reproductions import optimizers
+from fedlearn_lib.reproductions import optimizers, tickets
 from fedlearn_lib.reproductions.tickets import images
 
 
@@ -55,7 +55,7 @@ def test_the_run_stores_intervals_of_its_cells(name: str, tmp_path, monkeypatch)
     plan = optimizers.PLANS[name]._replace(epochs=1, seeds=2, limit=120)
     monkeypatch.setitem(optimizers.PLANS, name, plan)
     data = few(color=plan.data == "cifar10")
-    monkeypatch.setattr(optimizers, "load", lambda *a, **k: data)
+    monkeypatch.setattr(tickets, "load", lambda *a, **k: data)
     optimizers.main(name, folder=tmp_path)
     record = json.loads((tmp_path / f"{name}.json").read_text())
     assert len(record["cells"]) == 2 * len(plan.recalled)

@@ -20,7 +20,6 @@ from fedlearn_lib import (
     SplitLBI,
     cost,
     grow,
-    load,
     parameters_of,
     ready_to_grow,
 )
@@ -30,7 +29,7 @@ from fedlearn_lib.reproductions.tickets import (
     batches,
     fit,
     he_start,
-    images,
+    train_and_test,
     units_of,
 )
 
@@ -57,8 +56,7 @@ class Grown(NamedTuple):
 
 def main(*, root: str | None = None, folder: Any = RESULTS) -> None:
     """Run all cells on MNIST and store ``growth.json``."""
-    parts = [load("mnist", root=root, part=part) for part in ("train", "test")]
-    train, test = (pool._replace(x=images(pool.x)) for pool in parts)
+    train, test = train_and_test("mnist", root)
     run_cells(
         "growth",
         [{"method": method, "seed": seed} for seed in range(SEEDS) for method in METHODS],

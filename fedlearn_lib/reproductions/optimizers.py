@@ -12,12 +12,17 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
-from fedlearn_lib import Dataset, SplitLBI, lenet, load, penalty_groups
-from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
-from fedlearn_lib.reproductions.tickets import first_images, images, small_resnet
+from fedlearn_lib import Dataset, SplitLBI, penalty_groups
+from fedlearn_lib.reproductions.record import RESULTS, matching, percent, run_cells
+from fedlearn_lib.reproductions.tickets import (
+    accuracy,
+    first_images,
+    small_lenet,
+    small_resnet,
+    train_and_test,
+)
 
 BATCH = 128
 L1 = 1e-4  # strength of the l1 penalty of SGD + l1
@@ -41,13 +46,9 @@ class Plan(NamedTuple):
     recalled: dict[str, float | None]
 
 
-def he_lenet(seed: int) -> nn.Module:
-    return he(lenet(), seed=seed)
-
-
 PLANS = {
     "lenet_mnist": Plan(
-        "mnist", he_lenet, 20, (7, 14), 20.0, "l1", 60_000, 5,
+        "mnist", small_lenet, 20, (7, 14), 20.0, "l1", 60_000, 5,
         {"SGD": 98.87, "SGD + l1": 98.52, "momentum": 99.16, "momentum + decay": 99.23,
          "Adam": 99.19, "SplitLBI": 99.02, "SplitLBI, momentum": 99.19,
          "SplitLBI, momentum, half the step": None, "SplitLBI, momentum + decay": 99.20},
@@ -89,8 +90,7 @@ METHODS: dict[str, Callable[[nn.Module, Plan], torch.optim.Optimizer]] = {
 def main(name: str, *, root: str | None = None, folder: Any = RESULTS) -> None:
     """Run all cells of one plan and store its result file."""
     plan = PLANS[name]
-    parts = [load(plan.data, root=root, part=part) for part in ("train", "test")]
-    train, test = (pool._replace(x=images(pool.x)) for pool in parts)
+    train, test = train_and_test(plan.data, root)
     if plan.limit < len(train.y):
         train = first_images(train, plan.limit)
     copies = "one group a filter"
@@ -115,21 +115,6 @@ def main(name: str, *, root: str | None = None, folder: Any = RESULTS) -> None:
         table=partial(summarize, plan),
         note="Test accuracy in percent, mean and half-width of the 95 % interval over the seeds.",
     )
-
-
-def he(model: nn.Module, *, seed: int) -> nn.Module:
-    """Draw weights with variance 2 / fan-in, He et al. (2015), and set biases to zero, in place.
-
-    >>> from fedlearn_lib import mlp
-    >>> model = he(mlp(1000, 4), seed=0)
-    >>> round(model[1].weight.norm(dim=1).mean().item(), 1), model[1].bias.abs().sum().item()
-    (1.4, 0.0)
-    """
-    g = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.normal_(0, (2 / p[0].numel()) ** 0.5, generator=g) if p.ndim > 1 else p.zero_()
-    return model
 
 
 def train_one(plan: Plan, method: str, seed: int, train: Dataset, test: Dataset) -> dict[str, Any]:
@@ -176,26 +161,19 @@ def _score(
         report[key].append([round(share, 4) for share in shares])
 
 
-@torch.no_grad()
-def accuracy(model: nn.Module, w: dict[str, Tensor], data: Dataset) -> float:
-    """Share of images that the network with parameters ``w`` classifies correctly."""
-    parts = [functional_call(model, w, (x,)).argmax(1) for x in data.x.split(1000)]
-    return round(float((torch.cat(parts) == data.y).float().mean()), 4)
-
-
 def summarize(plan: Plan, cells: list[dict[str, Any]]) -> dict[str, Any]:
     """Make one row a method: dense and projected accuracy, shares in the support, the paper's."""
     rows = []
     for method, recalled in plan.recalled.items():
         own = matching(cells, method=method)
-        row = [method, _percent([r["dense"][-1] for r in own])]
+        row = [method, percent([r["dense"][-1] for r in own])]
         if own[0]["projected"][-1] is None:
             row += ["", "", ""]
         else:
             row += [
-                _percent([r["projected"][-1] for r in own]),
-                _percent([sum(r["filters"][-1]) / len(r["filters"][-1]) for r in own], 0),
-                " / ".join(_percent([r["weights"][-1][i] for r in own]) for i in range(2))
+                percent([r["projected"][-1] for r in own]),
+                percent([sum(r["filters"][-1]) / len(r["filters"][-1]) for r in own], 0),
+                " / ".join(percent([r["weights"][-1][i] for r in own]) for i in range(2))
                 if plan.fully else "",
             ]  # fmt: skip
         rows.append([*row, "" if recalled is None else f"{recalled:.2f}"])
@@ -204,8 +182,3 @@ def summarize(plan: Plan, cells: list[dict[str, Any]]) -> dict[str, Any]:
     if not plan.fully:
         columns, rows = [c for i, c in enumerate(columns) if i != 4], [r[:4] + r[5:] for r in rows]
     return {"columns": columns, "rows": rows}
-
-
-def _percent(values: list[float], digits: int = 2) -> str:
-    middle, half = interval([100 * value for value in values])
-    return f"{middle:.{digits}f} ± {half:.{digits}f}"

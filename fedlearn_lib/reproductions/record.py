@@ -91,6 +91,16 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(half)
 
 
+def percent(values: Sequence[float], digits: int = 2) -> str:
+    """Write the interval of some shares in percent.
+
+    >>> percent([0.5, 0.75, 0.25])
+    '50.00 ± 62.10'
+    """
+    middle, half = interval([100 * value for value in values])
+    return f"{middle:.{digits}f} ± {half:.{digits}f}"
+
+
 def write(path: Path, content: Any) -> None:
     """Write JSON so that the file is whole or absent, never half."""
     scratch = path.with_name(path.name + ".new")

@@ -35,7 +35,7 @@ from fedlearn_lib import (
     retrain,
 )
 from fedlearn_lib.data.clients import Batch
-from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
+from fedlearn_lib.reproductions.record import RESULTS, matching, percent, run_cells
 from fedlearn_lib.structure import Masks
 from fedlearn_lib.trees import Params
 
@@ -86,8 +86,7 @@ PLANS = {
 def main(name: str, *, root: str | None = None, folder: Any = RESULTS) -> None:
     """Run all cells of one plan and store its result file."""
     plan = PLANS[name]
-    parts = [load(plan.data, root=root, part=part) for part in ("train", "test")]
-    train, test = (pool._replace(x=images(pool.x)) for pool in parts)
+    train, test = train_and_test(plan.data, root)
     train = first_images(train, plan.limit)
     run_cells(
         name,
@@ -284,6 +283,12 @@ def size(model: nn.Module, test: Dataset) -> dict[str, int]:
     return cost(model, *test.x.shape[1:])._asdict()
 
 
+def train_and_test(name: str, root: str | None) -> tuple[Dataset, Dataset]:
+    """Load both parts of a set of images, each image with a channel."""
+    train, test = (load(name, root=root, part=part) for part in ("train", "test"))
+    return train._replace(x=images(train.x)), test._replace(x=images(test.x))
+
+
 def first_images(data: Dataset, limit: int) -> Dataset:
     """Return ``limit`` images drawn from all classes: files may be sorted by class."""
     rows = torch.randperm(len(data.y), generator=torch.Generator().manual_seed(0))[:limit]
@@ -301,19 +306,14 @@ def images(x: Tensor) -> Tensor:
 def summarize(plan: Plan, done: list[Cell]) -> dict[str, Any]:
     """Make one row a share: every method's accuracy, and the overlap of first and largest."""
     rows = []
-    dense = _percent([r["accuracy"] for r in matching(done, method="dense")])
+    dense = percent([r["accuracy"] for r in matching(done, method="dense")])
     for share in plan.shares:
         row = [f"{100 * share:g} %"]
         for method in METHODS:
             own = matching(done, method=method, share=share)
-            row.append(_percent([r["accuracy"] for r in own]))
+            row.append(percent([r["accuracy"] for r in own]))
         overlaps = torch.tensor([r["overlap"] for r in matching(done, method="early", share=share)])
         both, chance, _ = overlaps.mean(0).tolist()
         rows.append([*row, f"{both:.1f} (chance {chance:.1f})"])
     rows.append(["100 %", dense, *[""] * len(METHODS)])
     return {"columns": ["kept", *METHODS.values(), "first and largest"], "rows": rows}
-
-
-def _percent(values: list[float]) -> str:
-    middle, half = interval([100 * value for value in values])
-    return f"{middle:.2f} ± {half:.2f}"
