@@ -7,7 +7,9 @@ import ot
 import pytest
 import torch
 
-from fedlearn_lib import gaussian_clients, sliced_wasserstein, wasserstein
+from fedlearn_lib import wasserstein
+from fedlearn_lib.data import gaussian_clients
+from fedlearn_lib.federated import sliced_wasserstein
 
 G = torch.Generator()
 CLIENTS = gaussian_clients(torch.zeros(50, 20), n=200, generator=G.manual_seed(0))
@@ -25,11 +27,11 @@ def serial_sliced() -> list[float]:
     return [ot.sliced_wasserstein_distance(X[i], X[j], projections=u, p=1) for i, j in PAIRS]
 
 
-@pytest.mark.parametrize(("threads", "least"), [(1, 0.95), (2, 1.5)])
+@pytest.mark.parametrize(("threads", "least"), [(1, 0.9), (2, 1.5)])
 def test_wasserstein(threads: int, least: float, compare) -> None:
     compare(serial, lambda: wasserstein(CLIENTS, threads=threads), least=least, turns=3)
 
 
 def test_sliced(compare) -> None:
     ours = lambda: sliced_wasserstein(CLIENTS, generator=G.manual_seed(0))  # noqa: E731
-    compare(serial_sliced, ours, least=1.0, turns=5)
+    compare(serial_sliced, ours, least=50.0, turns=5)

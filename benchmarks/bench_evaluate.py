@@ -9,7 +9,7 @@ from fedlearn_lib import accuracy_of, evaluate, mlp, parameters_of
 
 
 def test_evaluate(compare) -> None:
-    model = mlp(784, 100, 10)
+    model = mlp(784, 100, 10, activation="relu")
     clients, w, metric = clients_for((784,), 10), parameters_of(model), accuracy_of(model)
 
     def one_by_one() -> torch.Tensor:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import seconds
 from torch import nn
 
+from conftest import seconds  # type: ignore[attr-defined]  # mypy finds another conftest
 from fedlearn_lib import SplitLBI
 
 TURNS = 25

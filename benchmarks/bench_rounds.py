@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -59,8 +60,8 @@ def plain_round(
 )
 def test_round(name: str, how: str, least: float, compare) -> None:
     model, shape, classes, m = {
-        "mlp 784-100-10": (mlp(784, 100, 10), (784,), 10, M),
-        "mlp 20-32-5": (mlp(20, 32, 5), (20,), 5, M),
+        "mlp 784-100-10": (mlp(784, 100, 10, activation="relu"), (784,), 10, M),
+        "mlp 20-32-5": (mlp(20, 32, 5, activation="relu"), (20,), 5, M),
         "lenet": (lenet(), (1, 28, 28), 10, 5),
     }[name]
     clients, g, w0 = clients_for(shape, classes, m), torch.Generator(), parameters_of(model)
@@ -102,8 +103,10 @@ def plain_meta_round(
     return total
 
 
-def meta_direction(loss, w: list[Tensor], mode: str, generator: torch.Generator) -> list[Tensor]:
-    def moved(step: float, along: list[Tensor]) -> list[Tensor]:
+def meta_direction(
+    loss, w: list[Tensor], mode: str, generator: torch.Generator
+) -> Sequence[Tensor]:
+    def moved(step: float, along: Sequence[Tensor]) -> list[Tensor]:
         pairs = zip(w, along, strict=True)
         return [(value.detach() + step * d).requires_grad_() for value, d in pairs]
 
@@ -114,7 +117,7 @@ def meta_direction(loss, w: list[Tensor], mode: str, generator: torch.Generator)
         return g
     if mode == "exact":
         slopes = torch.autograd.grad(loss(w), w, create_graph=True)
-        h = torch.autograd.grad(slopes, w, grad_outputs=g)
+        h: Sequence[Tensor] = torch.autograd.grad(slopes, w, grad_outputs=g)
     else:
         state = generator.get_state()
         up = moved(DELTA, g)
@@ -128,7 +131,11 @@ def meta_direction(loss, w: list[Tensor], mode: str, generator: torch.Generator)
 
 @pytest.mark.parametrize(("mode", "least"), [("fo", 1.5), ("exact", 1.5), ("hf", 1.6)])
 def test_meta_round(mode: str, least: float, compare) -> None:
-    model, clients, g = mlp(784, 100, 10), clients_for((784,), 10), torch.Generator()
+    model, clients, g = (
+        mlp(784, 100, 10, activation="relu"),
+        clients_for((784,), 10),
+        torch.Generator(),
+    )
     algorithm = perfedavg(loss_of(model), alpha=ALPHA, beta=LR, mode=mode, delta=DELTA)
     w0 = parameters_of(model)
     compare(
@@ -139,7 +146,11 @@ def test_meta_round(mode: str, least: float, compare) -> None:
 
 
 def test_exact_is_no_slower_than_hessian_free(compare) -> None:
-    model, clients, g = mlp(784, 100, 10), clients_for((784,), 10), torch.Generator()
+    model, clients, g = (
+        mlp(784, 100, 10, activation="relu"),
+        clients_for((784,), 10),
+        torch.Generator(),
+    )
     w0, loss = parameters_of(model), loss_of(model)
 
     def one_round(mode: str) -> None:

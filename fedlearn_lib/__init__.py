@@ -1,138 +1,121 @@
 """fedlearn_lib: the small library behind the book *Personal and Parsimonious*.
 
 A federated algorithm is a gradient oracle inside a fixed loop. A sparse path is a penalty inside a
-fixed loop.
+fixed loop. Here is what most readers need; the rest is in ``data``, ``federated``, ``sparse``,
+``structure`` and ``theory``.
 """
 
 from fedlearn_lib.data import (
     Clients,
     Dataset,
-    GaussianPopulation,
-    gaussian_clients,
     load,
     partition_dirichlet,
     partition_iid,
     partition_natural,
     partition_two_groups,
-    quadratic_clients,
-    quadratic_loss,
     split_parts,
 )
-from fedlearn_lib.federated import Algorithm, OwnState, State, fedavg, map_clients, perfedavg
-from fedlearn_lib.heterogeneity import (
+from fedlearn_lib.data.clients import (
+    Batch,
+)
+from fedlearn_lib.federated import (
+    Algorithm,
+    History,
+    adapt,
+    evaluate,
+    fedavg,
+    gradient,
     gradient_dissimilarity,
     hessian_dissimilarity,
-    label_distribution,
+    hvp,
+    maml_gradient,
+    map_clients,
+    perfedavg,
+    run,
     total_variation,
+    wasserstein,
 )
-from fedlearn_lib.inclusion import (
-    Certificate,
-    Curve,
+from fedlearn_lib.federated.oracles import (
+    Loss,
+    Oracle,
+)
+from fedlearn_lib.models import (
+    accuracy_of,
+    lenet,
+    logistic,
+    loss_of,
+    mlp,
+    parameters_of,
+    resnet,
+)
+from fedlearn_lib.sparse import (
+    L1,
+    GroupL2,
     Path,
+    SplitLBI,
     certificate,
-    cross_validation,
-    discrepancy_time,
     iss_path,
-    largest_step,
-    lbi,
     lbi_path,
-    split_lbi_lr,
+    penalty_groups,
+    record_path,
     split_lbi_path,
-    validation_curve,
 )
-from fedlearn_lib.models import accuracy_of, lenet, logistic, loss_of, mlp, parameters_of, resnet
-from fedlearn_lib.optim import SplitLBI, penalty_groups, split_lbi
-from fedlearn_lib.oracles import adapt, gradient, hvp, maml_gradient
-from fedlearn_lib.penalties import L1, GroupL2, Penalty
-from fedlearn_lib.personalized import (
-    ScaffoldState,
-    fedrep,
-    local_only,
-    only,
-    personal_models,
-    reptile,
-    scaffold,
-)
-from fedlearn_lib.proximal import descend, ditto, fedprox, near, pfedme
-from fedlearn_lib.recorder import record_path
-from fedlearn_lib.simulate import History, evaluate, run, sample_cohort
 from fedlearn_lib.structure import (
-    Cost,
-    close,
-    cost,
-    counts,
     grow,
-    magnitude_masks,
-    overlap_by_chance,
     project,
     prune,
-    random_masks,
-    ready_to_grow,
-    retrain,
 )
-from fedlearn_lib.transport import sliced_wasserstein, wasserstein, wasserstein_to_pool
-from fedlearn_lib.trees import axpy, dot, norm, weighted_mean
-from fedlearn_lib.viz import plot_clients, plot_history, plot_path, use_book_style
+from fedlearn_lib.trees import (
+    Params,
+    axpy,
+    dot,
+    norm,
+    weighted_mean,
+)
+from fedlearn_lib.viz import (
+    plot_clients,
+    plot_history,
+    plot_path,
+    use_book_style,
+)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "L1",
     "Algorithm",
-    "Certificate",
+    "Batch",
     "Clients",
-    "Cost",
-    "Curve",
     "Dataset",
-    "GaussianPopulation",
     "GroupL2",
     "History",
-    "OwnState",
+    "Loss",
+    "Oracle",
+    "Params",
     "Path",
-    "Penalty",
-    "ScaffoldState",
     "SplitLBI",
-    "State",
     "accuracy_of",
     "adapt",
     "axpy",
     "certificate",
-    "close",
-    "cost",
-    "counts",
-    "cross_validation",
-    "descend",
-    "discrepancy_time",
-    "ditto",
     "dot",
     "evaluate",
     "fedavg",
-    "fedprox",
-    "fedrep",
-    "gaussian_clients",
     "gradient",
     "gradient_dissimilarity",
     "grow",
     "hessian_dissimilarity",
     "hvp",
     "iss_path",
-    "label_distribution",
-    "largest_step",
-    "lbi",
     "lbi_path",
     "lenet",
     "load",
-    "local_only",
     "logistic",
     "loss_of",
-    "magnitude_masks",
     "maml_gradient",
     "map_clients",
     "mlp",
-    "near",
     "norm",
-    "only",
-    "overlap_by_chance",
     "parameters_of",
     "partition_dirichlet",
     "partition_iid",
@@ -140,33 +123,18 @@ __all__ = [
     "partition_two_groups",
     "penalty_groups",
     "perfedavg",
-    "personal_models",
-    "pfedme",
     "plot_clients",
     "plot_history",
     "plot_path",
     "project",
     "prune",
-    "quadratic_clients",
-    "quadratic_loss",
-    "random_masks",
-    "ready_to_grow",
     "record_path",
-    "reptile",
     "resnet",
-    "retrain",
     "run",
-    "sample_cohort",
-    "scaffold",
-    "sliced_wasserstein",
-    "split_lbi",
-    "split_lbi_lr",
     "split_lbi_path",
     "split_parts",
     "total_variation",
     "use_book_style",
-    "validation_curve",
     "wasserstein",
-    "wasserstein_to_pool",
     "weighted_mean",
 ]

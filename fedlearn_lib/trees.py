@@ -9,9 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fedlearn_lib._checked import explained
+from fedlearn_lib._checks import is_number
+
 Params = dict[str, Tensor]
 
 
+@explained
 def axpy(a: float | Tensor, x: Params, y: Params) -> Params:
     r"""Return $a\,x + y$, the only update rule that this library needs.
 
@@ -21,11 +25,14 @@ def axpy(a: float | Tensor, x: Params, y: Params) -> Params:
     {'w': tensor([2.])}
     """
     _check_alike(x, y)
+    if not isinstance(a, Tensor) and not is_number(a):
+        raise ValueError(f"a must be a number, got {a!r}; correct a")
     if isinstance(a, Tensor):
         return {name: a * x[name] + y[name] for name in y}
     return {name: torch.add(y[name], x[name], alpha=a) for name in y}  # one pass over memory
 
 
+@explained
 def dot(x: Params, y: Params) -> Tensor:
     r"""Return the inner product $\langle x, y\rangle$, a scalar.
 
@@ -36,6 +43,7 @@ def dot(x: Params, y: Params) -> Tensor:
     return torch.stack([(x[name] * y[name]).sum() for name in y]).sum()
 
 
+@explained
 def norm(x: Params) -> Tensor:
     r"""Return the Euclidean norm $\|x\|$, a scalar.
 
@@ -45,6 +53,7 @@ def norm(x: Params) -> Tensor:
     return dot(x, x).sqrt()
 
 
+@explained
 def weighted_mean(messages: Params, p: Tensor) -> Params:
     r"""Return $\sum_i p_i\,x_i$, where client $i$'s message $x_i$ is row $i$ of every leaf.
 
@@ -61,6 +70,15 @@ def weighted_mean(messages: Params, p: Tensor) -> Params:
             f"p must be a vector of non-negative weights with sum 1, got {p.tolist()[:5]} "
             f"(sum {float(p.sum()):.6g}); divide it by its sum"
         )
+    return weighted_sum(messages, p)
+
+
+def weighted_sum(messages: Params, p: Tensor) -> Params:
+    r"""Return $\sum_i p_i\,x_i$ for some of the clients: a mean that is added up part by part.
+
+    >>> weighted_sum({"w": torch.tensor([[0.0], [4.0]])}, torch.tensor([0.25, 0.25]))
+    {'w': tensor([1.])}
+    """
     wrong = {
         name: (tuple(x.shape), x.dtype)
         for name, x in messages.items()
@@ -68,10 +86,10 @@ def weighted_mean(messages: Params, p: Tensor) -> Params:
     }
     if wrong:
         raise ValueError(
-            f"every leaf of messages must hold floats, one row for each of the {len(p)} weights, "
+            f"every leaf of messages must hold floats, one row for each of the {len(p)} weights p, "
             f"got {wrong}; stack the clients' messages along a new first axis"
         )
-    return {name: torch.tensordot(p.to(x.dtype), x, dims=1) for name, x in messages.items()}
+    return {name: torch.tensordot(p.to(x), x, dims=1) for name, x in messages.items()}
 
 
 def _check_alike(x: Params, y: Params) -> None:

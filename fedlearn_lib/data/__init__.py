@@ -1,6 +1,7 @@
 """Data sets, clients, and the ways to deal one to the other."""
 
 from fedlearn_lib.data.clients import Batch, Clients
+from fedlearn_lib.data.flat import FlatClients
 from fedlearn_lib.data.partition import (
     partition_dirichlet,
     partition_iid,
@@ -20,6 +21,7 @@ __all__ = [
     "Batch",
     "Clients",
     "Dataset",
+    "FlatClients",
     "GaussianPopulation",
     "gaussian_clients",
     "load",

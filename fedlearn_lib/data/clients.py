@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from fedlearn_lib._checks import check_draw, check_equal_sizes
+from fedlearn_lib._checked import checked, checked_anywhere
+from fedlearn_lib._checks import check_draw, check_equal_sizes, check_ids, check_memory
+from fedlearn_lib.data._pool import (
+    Array,
+    Batch,
+    check_client,
+    check_parts,
+    check_shares,
+    check_weights,
+    holds_counts,
+    listed,
+    pool_of,
+    rows_of,
+)
 
-Batch = tuple[Tensor, Tensor]
+__all__ = ["Batch", "Clients"]
 
 
-class Clients(NamedTuple):
+class _Fields(NamedTuple):
+    x: Tensor
+    y: Tensor
+    n: Tensor
+    p: Tensor
+
+
+class Clients(_Fields):
     r"""The data of $m$ clients, padded to the size of the largest.
 
     Attributes
@@ -28,10 +49,31 @@ class Clients(NamedTuple):
     (2, [4, 2], [0.667, 0.333])
     """
 
-    x: Tensor
-    y: Tensor
-    n: Tensor
-    p: Tensor
+    __slots__ = ()
+
+    @checked_anywhere
+    def __new__(cls, x: Tensor, y: Tensor, n: Tensor, p: Tensor) -> Self:
+        cls._check(x, y, n, p)
+        return super().__new__(cls, x, y, n.cpu(), p.cpu())
+
+    def _replace(self, **given: Any) -> Self:
+        return type(self)(**(self._asdict() | given))  # checked again
+
+    @staticmethod
+    def _check(x: Tensor, y: Tensor, n: Tensor, p: Tensor) -> None:
+        """Refuse what would draw padding, or another client's samples."""
+        for name, leaf in {"x": x, "y": y}.items():
+            if leaf.ndim < 2 or leaf.shape[:2] != x.shape[:2]:
+                raise ValueError(
+                    f"{name} must be one padded row of samples a client, [m n …], m and n the same "
+                    f"in x and y, got {tuple(leaf.shape)} for x of {tuple(x.shape)}; use Clients.of"
+                )
+        if not holds_counts(n) or len(n) != len(x) or int(n.min()) < 1 or int(n.max()) > x.shape[1]:
+            raise ValueError(
+                f"n must hold a whole number from 1 to {x.shape[1]} for each of the {len(x)} "
+                f"clients, got {listed(n)}; use Clients.of"
+            )
+        check_weights(p, len(x))
 
     @property
     def m(self) -> int:
@@ -39,41 +81,53 @@ class Clients(NamedTuple):
         return len(self.n)
 
     @classmethod
+    @checked(p="m")
     def of(
         cls,
-        X: Tensor,
-        y: Tensor,
-        parts: Sequence[Tensor | Sequence[int]],
-        p: Tensor | Sequence[float] | None = None,
-    ) -> Clients:
+        X: Array,
+        y: Array,
+        parts: Sequence[Array | Sequence[int]],
+        p: Array | Sequence[float] | None = None,
+    ) -> Self:
         r"""Give the samples ``parts[i]`` of the pool ``(X, y)`` to client $i$.
 
         Parameters
         ----------
-        X, y : [N …], the pool of samples.
+        X, y : [N …], the pool of samples, tensors or NumPy arrays. Targets in whole numbers
+            become int64, which the losses of torch ask for.
         parts : m lists of row numbers of the pool, none of them empty.
         p : [m], the clients' weights; by default $p_i = n_i/\sum_j n_j$, so that $f$ is the
             average loss over all samples (McMahan et al., 2017). Per-FedAvg wants $1/m$.
         """
-        index = [torch.as_tensor(part) for part in parts]
-        _check_pool(X, y, index)
-        index = [part.long() for part in index]
+        X, y = pool_of(X, y)
+        index = rows_of(parts)
+        check_parts(index, len(X))
         n = torch.tensor([len(part) for part in index])
         weights = n.double() / n.sum() if p is None else torch.as_tensor(p, dtype=torch.float64)
-        _check_weights(weights, len(index))
-        rows = torch.zeros(len(index), int(n.max()), dtype=torch.long)
-        for i, part in enumerate(index):
-            rows[i, : len(part)] = part
-            rows[i, len(part) :] = part[0]
+        check_shares(weights, len(index))
+        rows = cls._rows(index)
         return cls(X[rows], y[rows], n, weights / weights.sum())
 
+    @staticmethod
+    def _rows(parts: list[Tensor]) -> Tensor:
+        """Return the row of the pool behind every place of x: [m n], padded with one's first."""
+        rows = torch.zeros(len(parts), max(len(part) for part in parts), dtype=torch.long)
+        for i, part in enumerate(parts):
+            rows[i, : len(part)] = part
+            rows[i, len(part) :] = part[0]
+        return rows
+
+    @checked()
     def data(self, i: int) -> Batch:
         r"""Return client $i$'s own samples without padding: [n_i …], [n_i …]."""
+        check_client(i, self.m)
         return self.x[i, : int(self.n[i])], self.y[i, : int(self.n[i])]
 
+    @checked()
     def weights(self, ids: Tensor) -> Tensor:
         r"""Return $p_i/\sum_{j\in\text{ids}}p_j$ for the clients ``ids``: [len(ids)]."""
-        chosen = self.p[ids]
+        check_ids(ids, self.m)
+        chosen = self.p[ids.cpu()]
         if not float(chosen.sum()) > 0:
             raise ValueError(
                 f"ids {ids.tolist()[:10]} have no weight together; give every client a positive "
@@ -81,6 +135,7 @@ class Clients(NamedTuple):
             )
         return chosen / chosen.sum()
 
+    @checked()
     def draw(
         self,
         ids: Tensor,
@@ -90,7 +145,7 @@ class Clients(NamedTuple):
         batch: int | None,
         generator: torch.Generator,
     ) -> Batch:
-        r"""Draw the batches that the clients ``ids`` use in one round, all at once.
+        r"""Draw the batches that the clients ``ids`` use in one round, one client after the other.
 
         Sample numbers are $\lfloor u\,n_i\rfloor$ with $u$ uniform on $[0,1)$ in float64: with
         replacement, no padding row is ever hit, and ragged clients need no mask.
@@ -108,62 +163,38 @@ class Clients(NamedTuple):
         (x, y) with leaves [c τ k b …].
         """
         check_draw(ids, self.m, steps=steps, draws=draws, batch=batch)
-        sizes = self.n[ids]
+        ids = ids.cpu()
+        sizes = self.n[ids].view(-1, 1, 1, 1)
         if batch is None:
             check_equal_sizes(sizes)
-            return self._whole(self.x, ids, steps, draws), self._whole(self.y, ids, steps, draws)
-        shape = (len(ids), steps, draws, batch)
-        u = torch.rand(shape, generator=generator, dtype=torch.float64)
-        inside = (u * sizes.view(-1, 1, 1, 1)).long()
-        rows = (inside + (ids * self.x.shape[1]).view(-1, 1, 1, 1)).flatten()
-        return self._take(self.x, rows, shape), self._take(self.y, rows, shape)
+            inside = torch.arange(int(sizes[0])).expand(len(ids), 1, 1, -1)
+        else:
+            shape = (len(ids), steps, draws, batch)
+            needed = math.prod(shape) * self.data(0)[0][0].numel()
+            check_memory(needed, steps=steps, draws=draws, batch=batch)
+            u = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
+            inside = (u.cpu() * sizes).long()
+        samples, begin = self._end_to_end(ids)
+        x, y = (_take(leaf, inside + begin.view(-1, 1, 1, 1)) for leaf in samples)
+        return x.expand(-1, steps, draws, *x.shape[3:]), y.expand(-1, steps, draws, *y.shape[3:])
 
-    def _take(self, leaf: Tensor, rows: Tensor, shape: tuple[int, ...]) -> Tensor:
-        return leaf.flatten(0, 1).index_select(0, rows).view(*shape, *leaf.shape[2:])
+    def _end_to_end(self, ids: Tensor) -> tuple[Batch, Tensor]:
+        """Return all samples in one row, and where those of the clients ``ids`` begin in it."""
+        return (self.x.flatten(0, 1), self.y.flatten(0, 1)), ids * self.x.shape[1]
 
-    def _whole(self, leaf: Tensor, ids: Tensor, steps: int, draws: int) -> Tensor:
-        own = leaf[ids][:, None, None, : int(self.n[ids[0]])]
-        return own.expand(-1, steps, draws, *own.shape[3:])
+    @checked_anywhere
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same clients with their samples on another device.
 
-
-def _check_pool(X: Tensor, y: Tensor, parts: list[Tensor]) -> None:
-    if len(X) != len(y):
-        raise ValueError(
-            f"X and y must have one row a sample, got {len(X)} and {len(y)} rows; align them"
-        )
-    if X.is_floating_point() and not bool(torch.isfinite(X).all()):
-        raise ValueError("X holds NaN or infinite values; fill or drop them before making clients")
-    if y.is_floating_point() and not bool(torch.isfinite(y).all()):
-        raise ValueError("y holds NaN or infinite values; fill or drop them before making clients")
-    empty = [i for i, part in enumerate(parts) if len(part) == 0]
-    if not parts or empty:
-        raise ValueError(
-            f"parts must give every client at least one sample, got {len(parts)} parts of which "
-            f"{empty[:10]} are empty; drop these clients or partition again with another seed"
-        )
-    for i, part in enumerate(parts):
-        if part.ndim != 1 or part.is_floating_point() or part.dtype == torch.bool:
-            raise ValueError(
-                f"parts must be flat lists of row numbers, got {part.dtype} of shape "
-                f"{tuple(part.shape)} for client {i}; a mask becomes row numbers with "
-                "mask.nonzero().flatten()"
-            )
-    low, high = min(int(part.min()) for part in parts), max(int(part.max()) for part in parts)
-    if low < 0 or high >= len(X):
-        raise ValueError(
-            f"parts must hold row numbers from 0 to {len(X) - 1}, got {low} to {high}; "
-            "partition the labels of this same pool"
-        )
+        ``n`` and ``p`` stay on the CPU, where cohorts and row numbers are drawn.
+        """
+        try:
+            place = torch.device(device)
+        except RuntimeError as error:
+            raise ValueError(f"device must be one of torch, got {device!r}: {error}") from error
+        return self._replace(x=self.x.to(place), y=self.y.to(place))
 
 
-def _check_weights(p: Tensor, m: int) -> None:
-    if p.shape != (m,) or not bool(torch.isfinite(p).all()):
-        raise ValueError(
-            f"p must hold one finite weight for each of the {m} clients, got shape "
-            f"{tuple(p.shape)}; pass {m} numbers or None for n_i / n"
-        )
-    if bool((p < 0).any()) or float(p.sum()) <= 0:
-        raise ValueError(
-            f"p must be non-negative with a positive sum, got {p.tolist()[:10]}; "
-            "weights are shares of the objective f = sum p_i f_i"
-        )
+def _take(leaf: Tensor, rows: Tensor) -> Tensor:
+    taken = leaf.index_select(0, rows.flatten().to(leaf.device))
+    return taken.view(*rows.shape, *leaf.shape[1:])

@@ -1,4 +1,4 @@
-"""The two public file formats that the loaders read: idx (MNIST's) and CIFAR-10's binary one.
+"""The two public file formats that the loaders read: idx (MNIST's) and CIFAR's binary one.
 
 A file either has exactly the bytes that its format promises, or it is a ``ValueError``.
 """
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _IDX_TYPES: dict[int, np.dtype[Any]] = {0x08: np.dtype(np.uint8), 0x0C: np.dtype(">i4")}
-_CIFAR_ROW = 1 + 3 * 32 * 32
+_PIXELS = 3 * 32 * 32
+_CLASSES = {1: (10,), 2: (20, 100)}  # labels before the pixels: CIFAR-10; CIFAR-100
 
 
 def read_idx(path: Path) -> NDArray[Any]:
@@ -52,8 +53,10 @@ def read_idx(path: Path) -> NDArray[Any]:
     return np.frombuffer(raw, kind, offset=start).reshape(shape)
 
 
-def read_cifar(path: Path) -> NDArray[np.uint8]:
-    """Read one ``.bin`` file of CIFAR-10 as rows of a label and 3·32·32 pixels: [n 3073].
+def read_cifar(path: Path, labels: int = 1) -> NDArray[np.uint8]:
+    """Read a ``.bin`` file of CIFAR-10 as rows of a label and 3·32·32 pixels: [n 3073].
+
+    With ``labels=2`` it is one of CIFAR-100: [n 3074], a coarse and a fine label in each row.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "test_batch.bin"
@@ -61,35 +64,51 @@ def read_cifar(path: Path) -> NDArray[np.uint8]:
     >>> read_cifar(file).shape
     (1, 3073)
     """
-    return cifar_rows(path.read_bytes(), str(path))
+    return cifar_rows(path.read_bytes(), str(path), labels)
 
 
-def read_cifar_archive(path: Path, names: list[str]) -> list[NDArray[np.uint8]]:
-    """Read the ``.bin`` files ``names`` out of ``cifar-10-binary.tar.gz``."""
+def read_cifar_archive(path: Path, names: list[str], labels: int = 1) -> list[NDArray[np.uint8]]:
+    """Read the ``.bin`` files ``names`` out of an archive such as ``cifar-10-binary.tar.gz``."""
     rows = []
     with tarfile.open(path, "r:gz") as archive:
         for name in names:
-            member = archive.extractfile(f"cifar-10-batches-bin/{name}")
+            member = archive.extractfile(name)
             if member is None:
                 raise ValueError(f"{name} in {path} is not a file; get the archive again")
-            rows.append(cifar_rows(member.read(), f"{name} in {path}"))
+            rows.append(cifar_rows(member.read(), f"{name} in {path}", labels))
     return rows
 
 
-def cifar_rows(raw: bytes, where: str) -> NDArray[np.uint8]:
-    """Cut the bytes of a ``.bin`` file into rows; the first byte of each is a label 0 to 9."""
-    if len(raw) == 0 or len(raw) % _CIFAR_ROW:
+def cifar_rows(raw: bytes, where: str, labels: int = 1) -> NDArray[np.uint8]:
+    """Cut the bytes of a ``.bin`` file into rows that begin with one label or two."""
+    size = labels + _PIXELS
+    if len(raw) == 0 or len(raw) % size:
         raise ValueError(
-            f"{where} has {len(raw)} bytes, needed is a multiple of {_CIFAR_ROW} (one label and "
-            "3·32·32 pixels a row); the file is truncated or in another format, get it again"
+            f"{where} has {len(raw)} bytes, needed is a multiple of {size} (labels: {labels}, "
+            "then 3·32·32 pixels a row); the file is truncated or in another format, get it again"
         )
-    rows = np.frombuffer(raw, np.uint8).reshape(-1, _CIFAR_ROW)
-    if rows[:, 0].max() > 9:
-        raise ValueError(
-            f"{where} has the label {rows[:, 0].max()}, needed are 0 to 9; CIFAR-100 has two "
-            "labels a row and is another format, a damaged file must be fetched again"
-        )
+    rows = np.frombuffer(raw, np.uint8).reshape(-1, size)
+    for column, classes in enumerate(_CLASSES[labels]):
+        if rows[:, column].max() >= classes:
+            raise ValueError(
+                f"{where} has the label {rows[:, column].max()}, needed are 0 to {classes - 1}; "
+                "CIFAR-10 has one label a row and CIFAR-100 has two, a damaged file must be "
+                "fetched again"
+            )
     return rows
+
+
+def content(rows: NDArray[np.uint8]) -> str:
+    """Return a checksum of some rows that does not depend on their order.
+
+    It is the SHA-256 of the sorted SHA-256 digests of all rows.
+
+    >>> rows = np.arange(6, dtype=np.uint8).reshape(3, 2)
+    >>> content(rows) == content(rows[::-1]) != content(rows[:2])
+    True
+    """
+    each = sorted(hashlib.sha256(row.tobytes()).digest() for row in rows)
+    return hashlib.sha256(b"".join(each)).hexdigest()
 
 
 def sha256(values: NDArray[Any] | Path) -> str:

@@ -6,11 +6,18 @@ The rows of different clients never overlap.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_nonnegative
+from fedlearn_lib.data._pool import rows_of
 
+
+@checked()
 def partition_iid(labels: Tensor, m: int, *, generator: torch.Generator) -> list[Tensor]:
     """Shuffle the pool and cut it into m parts whose sizes differ by one at most.
 
@@ -22,6 +29,7 @@ def partition_iid(labels: Tensor, m: int, *, generator: torch.Generator) -> list
     return list(torch.tensor_split(torch.randperm(len(labels), generator=generator), m))
 
 
+@checked()
 def partition_dirichlet(
     labels: Tensor, m: int, *, alpha: float, generator: torch.Generator
 ) -> list[Tensor]:
@@ -48,8 +56,7 @@ def partition_dirichlet(
     parts: list[list[Tensor]] = [[] for _ in range(m)]
     rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
     for c in torch.unique(labels):
-        rows = (labels == c).nonzero().flatten()
-        rows = rows[torch.randperm(len(rows), generator=generator)]
+        rows = _shuffled_rows(labels, c, generator)
         shares = torch.from_numpy(rng.dirichlet([alpha] * m))
         cuts = (shares.cumsum(0)[:-1] * len(rows)).round().long()
         for part, piece in zip(parts, torch.tensor_split(rows, cuts), strict=True):
@@ -57,6 +64,7 @@ def partition_dirichlet(
     return _fill_empty([torch.cat(part) for part in parts])
 
 
+@checked()
 def partition_two_groups(
     labels: Tensor, m: int, *, a: int, generator: torch.Generator
 ) -> list[Tensor]:
@@ -75,39 +83,18 @@ def partition_two_groups(
     >>> labels[parts[5]].bincount(minlength=10).tolist()
     [4, 0, 0, 0, 0, 16, 0, 0, 0, 0]
     """
-    if not isinstance(m, int) or m < 2 or m % 2:
-        raise ValueError(
-            f"m must be even and at least 2 for two groups of equal size, got {m!r}; "
-            "the paper takes m=50"
-        )
-    _check_labels(labels)
-    if labels.is_floating_point() or bool((labels < 0).any()) or int(labels.max()) > 9:
-        raise ValueError(
-            "labels must be the integers 0 to 9, got values "
-            f"from {labels.min().item()} to {labels.max().item()}; "
-            "the split is made for ten classes, use partition_dirichlet for others"
-        )
-    available = labels.bincount(minlength=10)
-    best = _largest_a(m, available)
-    if not isinstance(a, int) or not 2 <= a <= best:
-        remedy = (
-            f"the largest feasible a is {best}" if best else "no a is feasible: use fewer clients"
-        )
-        raise ValueError(
-            f"a must be an integer of at least 2 that fits the pool, got a={a!r} for m={m} clients "
-            f"and {available.tolist()} samples a class; {remedy}"
-        )
-    wanted = _two_group_counts(m, a)
+    _check_two_groups(labels, m, a)
+    counts = _two_group_counts(m, a)
     parts: list[list[Tensor]] = [[] for _ in range(m)]
     for c in range(10):
-        rows = (labels == c).nonzero().flatten()
-        rows = rows[torch.randperm(len(rows), generator=generator)]
-        pieces = torch.tensor_split(rows, wanted[:, c].cumsum(0))
-        for part, piece in zip(parts, pieces, strict=False):  # the last piece is left over
+        wanted = counts[:, c].tolist()  # one number a client; what is left over nobody gets
+        dealt = _shuffled_rows(labels, c, generator)[: sum(wanted)].split(wanted)
+        for part, piece in zip(parts, dealt, strict=True):
             part.append(piece)
     return [torch.cat(part) for part in parts]
 
 
+@checked()
 def partition_natural(owner: Tensor, *, least: int = 1) -> list[Tensor]:
     """Give every sample to its real owner: a hospital, a writer.
 
@@ -122,6 +109,7 @@ def partition_natural(owner: Tensor, *, least: int = 1) -> list[Tensor]:
     [[0, 2, 3]]
     """
     _check_labels(owner, "owner")
+    check_nonnegative(least=least)
     parts = [(owner == who).nonzero().flatten() for who in torch.unique(owner)]
     kept = [part for part in parts if len(part) >= least]
     if not kept:
@@ -132,8 +120,9 @@ def partition_natural(owner: Tensor, *, least: int = 1) -> list[Tensor]:
     return kept
 
 
+@checked()
 def split_parts(
-    parts: list[Tensor], *, test: float, generator: torch.Generator
+    parts: Sequence[Tensor | Sequence[int]], *, test: float, generator: torch.Generator
 ) -> tuple[list[Tensor], list[Tensor]]:
     r"""Hold out about a fraction ``test`` of every client's rows: $(\text{train}, \text{test})$.
 
@@ -146,47 +135,81 @@ def split_parts(
     """
     if not 0 < test < 1:
         raise ValueError(f"test must be a fraction between 0 and 1, got {test}; try 0.2")
-    if not parts:
+    owned = rows_of(parts)
+    if not owned:
         raise ValueError("parts must hold at least one client, got none; partition a pool first")
-    small = [i for i, part in enumerate(parts) if len(part) < 2]
+    small = [i for i, rows in enumerate(owned) if len(rows) < 2]
     if small:
         raise ValueError(
-            f"clients {small[:10]} have fewer than 2 samples and cannot be split; drop them"
+            f"the clients {small[:10]} of parts have fewer than 2 samples and cannot be split; "
+            "drop them"
         )
     sides: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for part in parts:
-        held = min(max(round(test * len(part)), 1), len(part) - 1)
-        rows = part[torch.randperm(len(part), generator=generator)]
+    for rows in owned:
+        held = min(max(round(test * len(rows)), 1), len(rows) - 1)
+        rows = rows[torch.randperm(len(rows), generator=generator)]
         sides[0].append(rows[held:])
         sides[1].append(rows[:held])
     return sides
 
 
+def _shuffled_rows(labels: Tensor, c: int | Tensor, generator: torch.Generator) -> Tensor:
+    """The numbers of the rows of class c, in random order."""
+    rows = (labels == c).nonzero().flatten()
+    return rows[torch.randperm(len(rows), generator=generator)]
+
+
 def _check_labels(labels: Tensor, name: str = "labels") -> None:
-    if labels.ndim != 1 or len(labels) == 0 or bool(labels.isnan().any()):
+    if labels.ndim != 1 or len(labels) == 0 or labels.is_complex() or bool(labels.isnan().any()):
         raise ValueError(
-            f"{name} must hold one number a sample and no NaN, got {tuple(labels.shape)} with "
+            f"{name} must hold one real number a sample and no NaN, got {tuple(labels.shape)} with "
             f"{int(labels.isnan().sum())} NaN; turn one-hot rows into numbers with argmax(-1)"
         )
 
 
 def _check_m(labels: Tensor, m: int) -> None:
     _check_labels(labels)
-    if not isinstance(m, int) or not 1 <= m <= len(labels):
+    if not 1 <= m <= len(labels):
         raise ValueError(
-            f"m must be between 1 and the number of samples {len(labels)}, got m={m!r}; "
+            f"m must be from 1 to the {len(labels)} samples that have labels, got m={m!r}; "
             "every client needs at least one sample"
         )
 
 
+def _check_two_groups(labels: Tensor, m: int, a: int) -> None:
+    if m < 2 or m % 2:
+        raise ValueError(
+            f"m must be even and at least 2 for two groups of equal size, got {m!r}; "
+            "the paper takes m=50"
+        )
+    _check_m(labels, m)
+    whole = not (labels.is_floating_point() or labels.dtype == torch.bool)
+    if not whole or int(labels.min()) < 0 or int(labels.max()) > 9:
+        raise ValueError(
+            "labels must be the integers 0 to 9, got values "
+            f"from {labels.min().item()} to {labels.max().item()} ({labels.dtype}); "
+            "the split is made for ten classes, use partition_dirichlet for others"
+        )
+    available = labels.bincount(minlength=10)
+    best = _largest_a(m, available)
+    if not 2 <= a <= best:
+        remedy = (
+            f"the largest feasible a is {best}" if best else "no a is feasible: use fewer clients"
+        )
+        raise ValueError(
+            f"a must be an integer of at least 2 that fits the pool, got a={a!r} for m={m} clients "
+            f"and {available.tolist()} samples a class; {remedy}"
+        )
+
+
 def _two_group_counts(m: int, a: int) -> Tensor:
-    """How many samples of each class each client wants: [m 10]."""
-    wanted = torch.zeros(m, 10, dtype=torch.long)
-    wanted[: m // 2, :5] = a
+    """How many samples of each class each client gets: [m 10]."""
+    broad, narrow = torch.zeros(2, m // 2, 10, dtype=torch.long)
+    broad[:, :5] = a
     j = torch.arange(m // 2)
-    wanted[m // 2 + j, j % 5] = a // 2
-    wanted[m // 2 + j, 5 + j % 5] = 2 * a
-    return wanted
+    narrow[j, j % 5] = a // 2
+    narrow[j, 5 + j % 5] = 2 * a
+    return torch.cat([broad, narrow])
 
 
 def _largest_a(m: int, available: Tensor) -> int:

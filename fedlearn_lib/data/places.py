@@ -13,6 +13,8 @@ FOLDERS = {
     "mnist": ("mnist/raw", "MNIST/raw", "mnist", "MNIST", ""),
     "fashion_mnist": ("fashion_mnist/raw", "FashionMNIST/raw", "fashion-mnist", ""),
     "cifar10": ("cifar-10-batches-bin", ""),
+    "cifar100": ("cifar-100-binary", ""),
+    "omniglot": ("omniglot", "omniglot-py", ""),
 }
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 

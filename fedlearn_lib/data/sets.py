@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fedlearn_lib.data import cifar, mnist, shipped
+from fedlearn_lib._checked import checked
+from fedlearn_lib.data import cifar, mnist, omniglot, shipped
 from fedlearn_lib.data.dataset import Dataset
 
 __all__ = ["Dataset", "load"]
@@ -15,9 +16,10 @@ SHIPPED = {
     "mnist_mini": shipped.mnist_mini,
     "heart_disease": shipped.heart_disease,
 }
-NAMES = [*SHIPPED, "mnist", "fashion_mnist", "cifar10"]
+NAMES = [*SHIPPED, "mnist", "fashion_mnist", "cifar10", "cifar100", "omniglot"]
 
 
+@checked()
 def load(
     name: str,
     *,
@@ -37,21 +39,27 @@ def load(
                                                                       QMNIST's table
     ``fashion_mnist``  [60000 or 10000 28 28]          0 to 9         None
     ``cifar10``        [50000 or 10000 3 32 32]        0 to 9         None
+    ``cifar100``       [50000 or 10000 3 32 32]        0 to 99, fine  None
+    ``omniglot``       [19280 or 13180 28 28] in       character in   20 · alphabet + drawer,
+                       [0, 1], ink is 1                its alphabet   600 or 400 of 1,000
     =================  ==============================  =============  ===========================
 
     The first three need no network and ignore ``root`` and ``download`` (``digits`` needs
     scikit-learn). The others are looked for in ``root``, in the folder that the environment
     variable ``FEDLEARN_DATA`` names, for Fashion-MNIST in Debian's package
     ``dataset-fashion-mnist``, and in the download cache; the first place that has the files is
-    taken, and their content must be right there.
+    taken, and their content must be right there (of Omniglot, the names of all files).
 
     Parameters
     ----------
     root : a folder with idx files (``root/mnist/raw``, ``root/MNIST/raw``,
-        ``root/fashion_mnist/raw``, ``root/FashionMNIST/raw`` or root itself) or CIFAR-10's
-        binary version (``root/cifar-10-batches-bin``, ``root/cifar-10-binary.tar.gz`` or root
-        itself). QMNIST's label tables are expected beside MNIST.
-    download : fetch what is missing, into ``root`` if given, else into the cache.
+        ``root/fashion_mnist/raw``, ``root/FashionMNIST/raw`` or root itself), with the binary
+        version of CIFAR-10 (``root/cifar-10-batches-bin``, ``root/cifar-10-binary.tar.gz`` or
+        root itself) or CIFAR-100 (``root/cifar-100-binary``, …), or with Omniglot's alphabets
+        (``root/omniglot/images_background`` and ``images_evaluation``, ``root/omniglot`` or
+        root itself). QMNIST's label tables are expected beside MNIST.
+    download : fetch what is missing, into ``root`` if given, else into the cache; Omniglot has
+        to be unpacked by hand.
     part : "train" or "test". The first three sets have no test part.
 
     Raises
@@ -70,8 +78,10 @@ def load(
     if part not in ("train", "test"):
         raise ValueError(f'part must be "train" or "test", got {part!r}')
     folder = None if root is None else Path(root).expanduser()
-    if name == "cifar10":
-        return cifar.load_cifar(part, folder, download)
+    if name in cifar.FORMS:
+        return cifar.load_cifar(name, part, folder, download)
+    if name == "omniglot":
+        return omniglot.load_omniglot(part, folder)
     if name not in SHIPPED:
         return mnist.load_idx(name, part, folder, download)
     if part == "test":

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from fedlearn_lib._checks import check_draw, check_finite
+from fedlearn_lib._checked import checked, explained
+from fedlearn_lib._checks import (
+    check_draw,
+    check_ids,
+    check_integers,
+    check_memory,
+    check_nonnegative,
+)
 from fedlearn_lib.data.clients import Batch, Clients
 from fedlearn_lib.trees import Params
 
 
+@checked(A="m d d", w="m d", p="m")
 def quadratic_clients(A: Tensor, w: Tensor, p: Tensor | None = None) -> Clients:
     r"""Clients with the loss $f_i(v)=\tfrac12(v-w_i)^\top A_i(v-w_i)$.
 
@@ -29,13 +37,8 @@ def quadratic_clients(A: Tensor, w: Tensor, p: Tensor | None = None) -> Clients:
     >>> clients.m, tuple(clients.x.shape)
     (3, (3, 1, 2, 2))
     """
-    if A.ndim != 3 or w.ndim != 2 or A.shape != (*w.shape, w.shape[1]) or A.dtype != w.dtype:
-        raise ValueError(
-            "A and w must have the shapes [m d d] and [m d] and one dtype, got "
-            f"{tuple(A.shape)} {A.dtype} and {tuple(w.shape)} {w.dtype}; convert one of them"
-        )
-    for name, value in {"A": A, "w": w}.items():
-        check_finite(name, value)
+    if A.dtype != w.dtype:
+        raise ValueError(f"A and w must have one dtype, got {A.dtype} and {w.dtype}; convert one")
     if not bool(torch.isclose(A, A.mT, rtol=1e-6, atol=1e-8).all()):
         gap = float((A - A.mT).abs().max())
         raise ValueError(
@@ -45,17 +48,19 @@ def quadratic_clients(A: Tensor, w: Tensor, p: Tensor | None = None) -> Clients:
     return Clients.of(A, w, [[i] for i in range(len(A))], p)
 
 
+@explained
 def quadratic_loss(w: Params, batch: Batch) -> Tensor:
     r"""Return $\tfrac12(v-w_i)^\top A_i(v-w_i)$ at $v=$ ``w["w"]``, averaged over the batch.
 
     >>> quadratic_loss({"w": torch.tensor([3.0])}, (torch.tensor([[[2.0]]]), torch.tensor([[1.0]])))
     tensor(4.)
     """
-    A, center = batch  # [b d d], [b d]
+    A, center = batch[0], batch[1]  # [b d d], [b d]
     gap = w["w"] - center
     return 0.5 * torch.einsum("bi,bij,bj->b", gap, A, gap).mean()
 
 
+@checked(means="m d")
 def gaussian_clients(
     means: Tensor, *, n: int, scale: float = 1.0, generator: torch.Generator
 ) -> Clients:
@@ -75,19 +80,23 @@ def gaussian_clients(
     >>> tuple(clients.x.shape), clients.p.tolist()
     ((2, 5, 3), [0.5, 0.5])
     """
-    if means.ndim != 2 or not isinstance(n, int) or n < 1 or not 0 <= scale < math.inf:
-        raise ValueError(
-            "means must be [m d], n an integer of at least 1 and scale finite and non-negative, "
-            f"got the shape {tuple(means.shape)}, n={n!r} and scale={scale!r}; correct it"
-        )
-    check_finite("means", means)
+    check_integers(n=n)
+    check_nonnegative(scale=scale)
+    check_memory(n * means.numel(), n=n)
     m, d = means.shape
     x = means[:, None] + scale * torch.randn(m, n, d, generator=generator, dtype=means.dtype)
     y = torch.arange(m)[:, None].expand(m, n)
     return Clients(x, y, torch.full((m,), n), torch.full((m,), 1 / m, dtype=torch.float64))
 
 
-class GaussianPopulation(NamedTuple):
+class _Rule(NamedTuple):
+    m: int
+    d: int
+    shift: float = 0.5
+    seed: int = 0
+
+
+class GaussianPopulation(_Rule):
     r"""A population of any size that exists only as a rule: two Gaussian classes a client.
 
     Client $i$ has its own shift $s_i\sim\mathcal N(0,\text{shift}^2 I)$; a sample of class
@@ -103,15 +112,25 @@ class GaussianPopulation(NamedTuple):
     ((2, 1, 1, 4, 20), (2, 1, 1, 4))
     """
 
-    m: int
-    d: int
-    shift: float = 0.5
-    seed: int = 0
+    __slots__ = ()
 
+    @checked()
+    def __new__(cls, m: int, d: int, shift: float = 0.5, seed: int = 0) -> Self:
+        check_integers(m=m, d=d)
+        check_nonnegative(shift=shift)
+        check_integers(0, seed=seed)
+        return super().__new__(cls, m, d, shift, seed)
+
+    def _replace(self, **given: Any) -> Self:
+        return type(self)(**(self._asdict() | given))  # checked again
+
+    @checked()
     def weights(self, ids: Tensor) -> Tensor:
         """Return uniform weights: [len(ids)]."""
+        check_ids(ids, self.m)
         return torch.full((len(ids),), 1 / len(ids), dtype=torch.float64)
 
+    @checked()
     def draw(
         self,
         ids: Tensor,
@@ -125,10 +144,13 @@ class GaussianPopulation(NamedTuple):
         check_draw(ids, self.m, steps=steps, draws=draws, batch=batch)
         if batch is None:
             raise ValueError("batch=None needs clients with finite data; pass a batch size")
-        own = [torch.Generator().manual_seed(self.seed * 1_000_003 + i) for i in ids.tolist()]
-        shifts = torch.stack([self.shift * torch.randn(self.d, generator=g) for g in own])
         shape = (len(ids), steps, draws, batch)
-        y = torch.randint(0, 2, shape, generator=generator)
-        noise = torch.randn(*shape, self.d, generator=generator)
-        center = (2 * y[..., None] - 1) / self.d**0.5
-        return noise + center + shifts.view(-1, 1, 1, 1, self.d), y
+        check_memory(math.prod(shape) * self.d, steps=steps, draws=draws, batch=batch)
+        x, y = torch.empty(*shape, self.d), torch.empty(shape, dtype=torch.long)
+        for row, i in enumerate(ids.tolist()):
+            own = torch.Generator().manual_seed(self.seed * 1_000_003 + i)
+            shift = self.shift * torch.randn(self.d, generator=own)
+            y[row].random_(2, generator=generator)
+            x[row].normal_(generator=generator)
+            x[row] += (2 * y[row, ..., None] - 1) / self.d**0.5 + shift
+        return x, y

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from torch import nn
 
+from fedlearn_lib._checked import checked
 from fedlearn_lib.models import ResidualBlock
 from fedlearn_lib.structure.chain import Link, columns_of, links_of
-from fedlearn_lib.structure.masks import Masks
+from fedlearn_lib.structure.masks import Masks, check_masks
 
 
-def close(model: nn.Module, masks: Masks) -> Masks:
+@checked()
+def close_masks(model: nn.Module, masks: Masks) -> Masks:
     """Return the masks with the bias and the outgoing weights of every dead unit out as well.
 
     A unit is dead if the mask of its incoming weights keeps none. Without this step it still
@@ -19,13 +21,15 @@ def close(model: nn.Module, masks: Masks) -> Masks:
 
     >>> import torch
     >>> from fedlearn_lib import mlp
-    >>> masks = close(mlp(4, 3, 2), {"1.weight": torch.tensor([1, 1, 0])[:, None].expand(3, 4)})
+    >>> kept = torch.tensor([1, 1, 0])[:, None].expand(3, 4)
+    >>> masks = close_masks(mlp(4, 3, 2), {"1.weight": kept})
     >>> masks["1.bias"], masks["3.weight"]
     (tensor([ True,  True, False]), tensor([[ True,  True, False],
             [ True,  True, False]]))
     """
     if not isinstance(model, nn.Sequential):
         raise ValueError(f"the model must be an nn.Sequential, got {type(model).__name__}")
+    check_masks("masks", masks, "model", dict(model.named_parameters()))
     closed = {name: mask != 0 for name, mask in masks.items()}
     blocks = [(k, m) for k, m in model.named_children() if isinstance(m, ResidualBlock)]
     for prefix, chain in [("", model), *[(f"{k}.body.", m.body) for k, m in blocks]]:

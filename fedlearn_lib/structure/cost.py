@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_integers
 
 
 class Cost(NamedTuple):
@@ -15,6 +19,7 @@ class Cost(NamedTuple):
     multiply_adds: int
 
 
+@checked()
 def cost(model: nn.Module, *shape: int) -> Cost:
     r"""Count the parameters of a model and its multiply-adds for one input of the given shape.
 
@@ -33,12 +38,17 @@ def cost(model: nn.Module, *shape: int) -> Cost:
         places = output[0, 0].numel() if weight.ndim == 4 else 1
         total += places * weight.numel()  # type: ignore[operator]
 
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_hook(add) for layer in layers]
+    check_integers(**{f"shape[{i}]": size for i, size in enumerate(shape)})
+    copy = deepcopy(model).to("meta").eval()  # shapes without numbers; the model stays as it is
+    for layer in copy.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(add)
+    dtype = next((p.dtype for p in copy.parameters()), None)
     try:
-        with torch.no_grad():
-            model(torch.zeros(1, *shape, dtype=next(model.parameters()).dtype))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return Cost(sum(p.numel() for p in model.parameters()), total)
+        copy(torch.zeros(1, *shape, dtype=dtype, device="meta"))
+    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+        raise ValueError(
+            f"the model must take inputs of the given shape {shape}, got: {error}; pass the shape "
+            "of one sample"
+        ) from error
+    return Cost(sum(p.numel() for p in copy.parameters()), total)

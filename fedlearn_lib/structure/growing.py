@@ -7,11 +7,13 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from fedlearn_lib._checks import check_generator, check_integers
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_integers, check_memory, check_nonnegative
 from fedlearn_lib.structure.chain import group_of, links_of, set_sizes
-from fedlearn_lib.structure.masks import Masks
+from fedlearn_lib.structure.masks import Masks, _rows
 
 
+@checked()
 def ready_to_grow(masks: Masks, *, share: float = 0.8) -> list[str]:
     """Return the names of the parameters of which at least ``share`` of the rows are in use.
 
@@ -24,10 +26,11 @@ def ready_to_grow(masks: Masks, *, share: float = 0.8) -> list[str]:
     """
     if not 0 < share <= 1:
         raise ValueError(f"share must lie in (0, 1], got {share!r}; the usual value is 0.8")
-    used = {name: (mask != 0).flatten(1).any(1).double() for name, mask in masks.items()}
+    used = {name: _rows(mask != 0, "rows").any(1).double() for name, mask in masks.items()}
     return [name for name, rows in used.items() if rows.mean() >= share]
 
 
+@checked()
 def grow(
     model: nn.Sequential, layer: int, extra: int, *, generator: torch.Generator, outgoing: float = 0
 ) -> nn.Sequential:
@@ -49,13 +52,15 @@ def grow(
     (torch.Size([8, 1, 5, 5]), torch.Size([16, 8, 5, 5]))
     """
     check_integers(extra=extra)
-    check_generator(generator)
+    check_nonnegative(outgoing=outgoing)
+    check_memory(extra * max(p.numel() for p in [torch.ones(1), *model.parameters()]), extra=extra)
     wide = deepcopy(model)
-    found = [link for link in links_of(wide, "the model") if link[0] is wide[layer]]
+    inside = -len(wide) <= layer < len(wide)
+    found = [link for link in links_of(wide, "the model") if inside and link[0] is wide[layer]]
     if not found:
         raise ValueError(
             f"layer must be the position of a Conv2d or Linear layer that another one follows "
-            f"without a residual block between them, got {layer!r}"
+            f"without a residual block between them, got {layer!r} in the model {model}"
         )
     first, between, second = found[0]
     norms = [m for m in between if isinstance(m, nn.GroupNorm)]
@@ -67,14 +72,15 @@ def grow(
             )
     repeat = second.in_features // len(first.weight) if isinstance(second, nn.Linear) else 1
     with torch.no_grad():
-        _append(first, 0, _he(first.weight, 0, extra, generator))
+        _append(first, 0, he_weights(first.weight, 0, extra, generator))
         for norm in norms:
             _widen(norm, extra)
-        _append(second, 1, outgoing * _he(second.weight, 1, extra * repeat, generator))
+        _append(second, 1, outgoing * he_weights(second.weight, 1, extra * repeat, generator))
     return wide
 
 
-def _he(weight: Tensor, dim: int, extra: int, generator: torch.Generator) -> Tensor:
+def he_weights(weight: Tensor, dim: int, extra: int, generator: torch.Generator) -> Tensor:
+    r"""Draw ``extra`` slices of a weight along an axis from $N(0,2/\text{fan in})$."""
     shape = list(weight.shape)
     shape[dim] = extra
     scale = (2 / weight[0].numel()) ** 0.5

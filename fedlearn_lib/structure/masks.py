@@ -13,14 +13,23 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fedlearn_lib._checks import check_generator, check_model
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import (
+    check_choice,
+    check_floats,
+    check_generator,
+    check_integers,
+    check_model,
+)
 from fedlearn_lib.trees import Params
 
 Masks = dict[str, Tensor]
 Unit = Literal["filters", "rows", "entries"]
+UNITS = ("filters", "rows", "entries")
 Keep = dict[str, int] | float
 
 
+@checked()
 def project(w: Params, gamma: Params) -> Params:
     r"""Return $W\odot1[\Gamma\ne0]$, the weights on the support of the sparse copy.
 
@@ -29,36 +38,47 @@ def project(w: Params, gamma: Params) -> Params:
     >>> project({"a": torch.tensor([1.0, 2.0])}, {"a": torch.tensor([0.0, -0.1])})
     {'a': tensor([0., 2.])}
     """
-    _check_masks(w, gamma)
+    check_masks("gamma", gamma, "w", w)
+    return inside(w, gamma)
+
+
+def inside(w: Params, gamma: Params) -> Params:
+    """What :func:`project` returns, for a loop: without its checks."""
     return {k: torch.where(gamma[k] != 0, v, 0) if k in gamma else v for k, v in w.items()}
 
 
-def counts(masks: Masks, unit: Unit = "filters") -> dict[str, int]:
+@checked()
+def mask_counts(masks: Masks, unit: Unit = "filters") -> dict[str, int]:
     """Return how many units of each parameter are in its mask.
 
-    >>> counts({"conv": torch.ones(6, 1, 5, 5), "matrix": torch.ones(10, 84)})
+    >>> mask_counts({"conv": torch.ones(6, 1, 5, 5), "matrix": torch.ones(10, 84)})
     {'conv': 6, 'matrix': 840}
     """
+    check_choice("unit", unit, UNITS)
     return {k: int((_rows(m != 0, unit).any(1)).sum()) for k, m in masks.items()}
 
 
-def share(masks: Masks) -> float:
+@checked()
+def kept_share(masks: Masks) -> float:
     """Return the share of weights that the masks keep, in all of them together.
 
-    >>> share({"a": torch.tensor([True, False]), "b": torch.tensor([False, False])})
+    >>> kept_share({"a": torch.tensor([True, False]), "b": torch.tensor([False, False])})
     0.25
     """
-    kept = sum(int((m != 0).sum()) for m in masks.values())
-    return kept / sum(m.numel() for m in masks.values())
+    total = sum(m.numel() for m in masks.values())
+    if not total:
+        raise ValueError(f"masks must hold at least one entry, got {list(masks)}; pass masks")
+    return sum(int((m != 0).sum()) for m in masks.values()) / total
 
 
+@checked()
 def magnitude_masks(w: Params, keep: Keep, *, unit: Unit = "filters") -> Masks:
     r"""Return masks of the units with the largest root mean square weight.
 
     Parameters
     ----------
     w : the parameters.
-    keep : units to keep in each named parameter, ``{"0.weight": 3}`` (as :func:`counts` gives
+    keep : units to keep in each named parameter, ``{"0.weight": 3}`` (as :func:`mask_counts` gives
         them); or one share of all weights, which go to the largest units of any parameter with
         two or more dimensions, as many units as fit.
     unit : ``"filters"``: rows of a tensor with four dimensions, entries of a matrix; ``"rows"``
@@ -72,6 +92,7 @@ def magnitude_masks(w: Params, keep: Keep, *, unit: Unit = "filters") -> Masks:
     return _best(w, keep, unit, lambda x: x.square().mean(1))
 
 
+@checked()
 def random_masks(
     w: Params, keep: Keep, *, generator: torch.Generator, unit: Unit = "filters"
 ) -> Masks:
@@ -79,13 +100,14 @@ def random_masks(
 
     >>> w = {"a": torch.ones(4, 2)}
     >>> masks = random_masks(w, {"a": 3}, generator=torch.Generator().manual_seed(0), unit="rows")
-    >>> counts(masks, "rows")
+    >>> mask_counts(masks, "rows")
     {'a': 3}
     """
     check_generator(generator)
     return _best(w, keep, unit, lambda x: torch.rand(len(x), generator=generator))
 
 
+@checked()
 def overlap_by_chance(n: int, k: int, other: int) -> tuple[float, float]:
     r"""Return mean and standard deviation of the overlap of two masks, one drawn by lot.
 
@@ -95,7 +117,8 @@ def overlap_by_chance(n: int, k: int, other: int) -> tuple[float, float]:
     >>> overlap_by_chance(16, 12, 12)
     (9.0, 0.7745966692414834)
     """
-    if n < 1 or not (0 <= k <= n and 0 <= other <= n):
+    check_integers(n=n)
+    if not (0 <= k <= n and 0 <= other <= n):
         raise ValueError(f"k and other must lie in 0 to n, got n={n}, k={k}, other={other}")
     variance = k * other * (n - k) * (n - other) / (n**2 * max(n - 1, 1))
     return k * other / n, math.sqrt(variance)
@@ -103,6 +126,7 @@ def overlap_by_chance(n: int, k: int, other: int) -> tuple[float, float]:
 
 def _best(w: Params, keep: Keep, unit: Unit, score: Callable[[Tensor], Tensor]) -> Masks:
     check_model("w", w)
+    check_floats("w", w)
     names = list(keep) if isinstance(keep, dict) else [k for k, v in w.items() if v.ndim > 1]
     _check_keep(w, keep, names, unit)
     views = {name: _rows(w[name], unit) for name in names}
@@ -136,18 +160,18 @@ def _rows(x: Tensor, unit: Unit) -> Tensor:
     return x.flatten(1) if whole and x.ndim > 1 else x.reshape(-1, 1)
 
 
-def _check_masks(w: Params, masks: Masks) -> None:
+def check_masks(name: str, masks: Masks, owner: str, w: Params) -> None:
+    """Refuse masks without a parameter of their name and shape."""
     wrong = [k for k, m in masks.items() if k not in w or w[k].shape != m.shape]
     if wrong:
         raise ValueError(
-            f"every mask needs a parameter of its name and shape, got {wrong[:5]} without one; "
-            f"the parameters are {list(w)[:8]}"
+            f"every mask of {name} needs a parameter of its name and shape in {owner}, got "
+            f"{wrong[:5]} without one; the parameters are {list(w)[:8]}"
         )
 
 
 def _check_keep(w: Params, keep: Keep, names: list[str], unit: Unit) -> None:
-    if unit not in ("filters", "rows", "entries"):
-        raise ValueError(f'unit must be "filters", "rows" or "entries", got {unit!r}')
+    check_choice("unit", unit, UNITS)
     if not isinstance(keep, dict):
         if not 0 < keep <= 1:
             raise ValueError(f"keep must be a share in (0, 1] or counts by name, got {keep!r}")
@@ -156,6 +180,6 @@ def _check_keep(w: Params, keep: Keep, names: list[str], unit: Unit) -> None:
         most = len(_rows(w[name], unit)) if name in w else 0
         if not 0 <= keep[name] <= most or name not in w:
             raise ValueError(
-                f"keep[{name!r}] must be 0 to {most}, the units of that parameter, got "
-                f"{keep[name]}; counts(masks) gives counts that fit"
+                f"keep[{name!r}] must be 0 to {most}, the units of that parameter in w, got "
+                f"{keep[name]}; mask_counts(masks) gives counts that fit"
             )

@@ -12,7 +12,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from fedlearn_lib._checks import check_model
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_model, check_parameters
 from fedlearn_lib.models import ResidualBlock
 from fedlearn_lib.structure.chain import (
     SHAPING,
@@ -26,6 +27,7 @@ from fedlearn_lib.structure.chain import (
 from fedlearn_lib.trees import Params
 
 
+@checked()
 def prune(model: nn.Module, w: Params | None = None) -> nn.Module:
     r"""Return a smaller network with the same outputs: dead units are cut out of its tensors.
 
@@ -54,11 +56,13 @@ def prune(model: nn.Module, w: Params | None = None) -> nn.Module:
     Linear(in_features=4, out_features=2, bias=True)
     """
     small = deepcopy(model)
-    if w is not None:
-        check_model("w", w)
-        small.load_state_dict(w)
     if not isinstance(small, nn.Sequential):
         raise ValueError(f"the model must be an nn.Sequential, got {type(model).__name__}")
+    links_of(small, "the model")  # refuses what it does not know
+    if w is not None:
+        check_parameters("w", w, small)
+        check_model("w", w)
+        small.load_state_dict(w)
     with torch.no_grad():
         _shrink(small, "the model", whole=True)
         for name, module in small.named_children():

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable
 
 import torch
 
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_floats, check_model, check_nonnegative, check_scalar
 from fedlearn_lib.data.clients import Batch
-from fedlearn_lib.oracles import Loss
-from fedlearn_lib.structure.masks import Masks, project
+from fedlearn_lib.federated.oracles import Loss
+from fedlearn_lib.structure.masks import Masks, check_masks, inside
 from fedlearn_lib.trees import Params
 
 
+@checked()
 def retrain(
     loss: Loss,
     start: Params,
@@ -42,20 +45,23 @@ def retrain(
     >>> retrain(loss, start, mask, [torch.tensor([3.0, 3.0])] * 2, lr=0.5)
     {'a': tensor([2.5000, 0.0000])}
     """
-    w = {name: v.detach().clone() for name, v in project(start, masks).items()}
-    if not 0 <= momentum < 1 or weight_decay < 0:
-        raise ValueError(
-            f"momentum must lie in [0, 1) and weight_decay be at least 0, got {momentum!r} and "
-            f"{weight_decay!r}"
-        )
+    check_model("start", start)
+    check_floats("start", start)
+    check_masks("masks", masks, "start", start)
+    check_nonnegative(weight_decay=weight_decay, lr=0.0 if callable(lr) else lr)
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}; try 0.9")
+    w = {name: v.detach().clone() for name, v in inside(start, masks).items()}
     heavy: Params = {name: torch.zeros_like(v) for name, v in w.items()}
     for k, batch in enumerate(batches):
         eta = lr(k) if callable(lr) else lr
         leaves = {name: v.requires_grad_() for name, v in w.items()}
-        slopes = torch.autograd.grad(loss(leaves, batch), list(leaves.values()))
+        value = loss(leaves, batch)
+        check_scalar("loss", value)
+        slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         g = dict(zip(leaves, slopes, strict=True))
         with torch.no_grad():
-            g = project({name: g[name] + weight_decay * v for name, v in w.items()}, masks)
+            g = inside({name: g[name] + weight_decay * v for name, v in w.items()}, masks)
             heavy = {name: momentum * heavy[name] + g[name] for name in g}
             w = {name: v.detach() - eta * heavy[name] for name, v in w.items()}
     return {name: v.detach() for name, v in w.items()}

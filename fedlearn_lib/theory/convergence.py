@@ -1,17 +1,14 @@
-r"""Constants of the meta-loss $F_i(w)=f_i(w-\alpha\nabla f_i(w))$, and the speed of Per-FedAvg.
-
-Each function takes constants that hold for every client and all $w$: $L$ and $\rho$, the Lipschitz
-constants of gradient and Hessian; $B$, a bound on the gradient; $\sigma_G,\sigma_H$, the standard
-deviations of one sample's gradient and Hessian; $\gamma_G,\gamma_H$, the spread over clients.
-``convex=True`` uses that the Hessians have no negative eigenvalue, and needs $\alpha L\le1$.
-"""
+r"""How close Per-FedAvg comes to a point where $\nabla F=0$, in five terms."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-from fedlearn_lib._checks import check_integers
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_integers, check_nonnegative
+
+ROUNDING = 1e-9  # a product may exceed the bound that it was chosen to meet by so much
 
 
 class Bound(NamedTuple):
@@ -38,96 +35,7 @@ class Bound(NamedTuple):
         return sum(self)
 
 
-def stretch(L: float, alpha: float, *, convex: bool = False) -> float:
-    r"""Return $\Lambda$, the most by which $I-\alpha\nabla^2f_i(w)$ stretches a vector.
-
-    It is $1+\alpha L$ in general, and 1 for convex losses with $\alpha L\le1$.
-
-    >>> stretch(2.0, 0.5), stretch(2.0, 0.5, convex=True)
-    (2.0, 1.0)
-    """
-    _check(L=L, alpha=alpha)
-    if convex and alpha * L > 1 + 1e-9:  # room for rounding
-        raise ValueError(f"convex=True needs alpha * L <= 1, got {alpha * L:.4g}; lower alpha")
-    return 1.0 if convex else 1 + alpha * L
-
-
-def meta_smoothness(L: float, rho: float, B: float, alpha: float, *, convex: bool = False) -> float:
-    r"""Return $L_F=L\Lambda^2+\alpha\rho B$, a Lipschitz constant of $\nabla F_i$.
-
-    At most $4L+\alpha\rho B$ for $\alpha L\le1$ (Fallah et al., 2020).
-
-    >>> meta_smoothness(2.0, 1.0, 3.0, alpha=0.5)
-    9.5
-    """
-    _check(rho=rho, B=B)
-    return L * stretch(L, alpha, convex=convex) ** 2 + alpha * rho * B
-
-
-def meta_bias(
-    L: float, rho: float, sigma_G: float, alpha: float, batch: int, *, convex: bool = False
-) -> float:
-    r"""Return $\mu=\Lambda\min(\alpha L\sigma_G/\sqrt b,\ \tfrac12\rho\alpha^2\sigma_G^2/b)$.
-
-    A bound on $\|\mathbb E\tilde\nabla F_i(w)-\nabla F_i(w)\|$ for an inner batch of $b$ samples.
-    The second argument of the minimum vanishes for quadratics, as the bias does.
-
-    >>> meta_bias(1.0, 1.0, 2.0, alpha=1.0, batch=4), meta_bias(1.0, 1.0, 2.0, 1.0, 100)
-    (1.0, 0.04)
-    """
-    _check(rho=rho, sigma_G=sigma_G)
-    check_integers(batch=batch)
-    first = alpha * L * sigma_G / math.sqrt(batch)
-    second = 0.5 * rho * alpha**2 * sigma_G**2 / batch
-    return stretch(L, alpha, convex=convex) * min(first, second)
-
-
-def meta_variance(
-    L: float,
-    B: float,
-    sigma_G: float,
-    sigma_H: float,
-    alpha: float,
-    batches: tuple[int, int, int],
-    *,
-    convex: bool = False,
-) -> float:
-    r"""Return $\sigma_F^2$, a bound on $\mathbb E\|\tilde\nabla F_i(w)-\nabla F_i(w)\|^2$.
-
-    $$\sigma_F^2=\Lambda^2\sigma_G^2\Big(\frac1{b'}+\frac{\alpha^2L^2}b\Big)
-      +\frac{\alpha^2\sigma_H^2}{b''}\Big(B^2+\frac{\sigma_G^2}{b'}\Big).$$
-
-    Parameters
-    ----------
-    sigma_H : for the spectral norm: $\mathbb E\|\nabla^2\ell(w;z)-\nabla^2f_i(w)\|^2\le\sigma_H^2$.
-    batches : $(b,b',b'')$, samples to adapt with, to look back with, and for the Hessian.
-
-    >>> meta_variance(1.0, 3.0, 2.0, 0.5, alpha=1.0, batches=(4, 2, 1))
-    14.75
-    """
-    _check(B=B, sigma_G=sigma_G, sigma_H=sigma_H)
-    inner, outer, third = batches
-    check_integers(b=inner, b_prime=outer, b_second=third)
-    s = stretch(L, alpha, convex=convex)
-    gradients = s**2 * sigma_G**2 * (1 / outer + (alpha * L) ** 2 / inner)
-    return gradients + (alpha * sigma_H) ** 2 / third * (B**2 + sigma_G**2 / outer)
-
-
-def meta_dissimilarity(
-    L: float, B: float, gamma_G: float, gamma_H: float, alpha: float, *, convex: bool = False
-) -> float:
-    r"""Return $\gamma_F=\Lambda(1+\alpha L)\gamma_G+\alpha B\gamma_H$.
-
-    A bound on $\big(\frac1m\sum_i\|\nabla F_i(w)-\nabla F(w)\|^2\big)^{1/2}$ if $\gamma_G,\gamma_H$
-    hold for all $w$; $\gamma_F^2\le32\gamma_G^2+2\alpha^2B^2\gamma_H^2$ for $\alpha L\le1$.
-
-    >>> meta_dissimilarity(1.0, 3.0, 0.5, 0.25, alpha=1.0)
-    2.75
-    """
-    _check(B=B, gamma_G=gamma_G, gamma_H=gamma_H)
-    return stretch(L, alpha, convex=convex) * (1 + alpha * L) * gamma_G + alpha * B * gamma_H
-
-
+@checked()
 def sampling_factor(m: int, cohort: int) -> float:
     r"""Return $\frac{m-c}{c(m-1)}=\frac{1-r}{r(m-1)}$ for a cohort of $c=rm$ of $m$ clients.
 
@@ -143,6 +51,7 @@ def sampling_factor(m: int, cohort: int) -> float:
     return 0.0 if m == cohort else (m - cohort) / (cohort * (m - 1))
 
 
+@checked()
 def perfedavg_bound(
     *,
     gap: float,
@@ -177,10 +86,10 @@ def perfedavg_bound(
     ...                 rounds=7, m=4, cohort=1)
     Bound(optimization=4.0, noise=0.0, sampling=5.25, drift=0.0, residual=1.0)
     """
-    _check(gap=gap, L_F=L_F, sigma_F2=sigma_F2, gamma_F=gamma_F, bias=bias, beta=beta)
+    check_nonnegative(gap=gap, L_F=L_F, sigma_F2=sigma_F2, gamma_F=gamma_F, bias=bias, beta=beta)
     check_integers(tau=tau, rounds=rounds)
     x, share = beta * L_F, sampling_factor(m, cohort)
-    if not 0 < x * tau <= 0.25 + 1e-12:
+    if not 0 < x * tau <= 0.25 + ROUNDING:
         raise ValueError(
             f"the theorem needs 0 < beta * tau * L_F <= 1/4, got {x * tau:.4g}; choose beta "
             f"between 0 and {1 / (4 * tau * L_F) if L_F else math.inf:.4g}"
@@ -194,6 +103,7 @@ def perfedavg_bound(
     )
 
 
+@checked()
 def balanced_steps(eps: float, *, everybody: bool) -> tuple[float, int, int]:
     r"""Return $(\beta,\tau,K)$ that make every term but the residual of order $\epsilon$.
 
@@ -209,25 +119,3 @@ def balanced_steps(eps: float, *, everybody: bool) -> tuple[float, int, int]:
     powers = (-0.5, -1.5) if everybody else (0.0, -2.0)
     tau, rounds = (math.ceil(round(eps**power, 6)) for power in powers)
     return eps, tau, rounds
-
-
-def softmax_constants(radius: float) -> tuple[float, float, float]:
-    r"""Return $(L,B,\rho)=\big(\tfrac12R^2,\ \sqrt2R,\ R^3/\sqrt2\big)$ for softmax regression.
-
-    Cross-entropy of a linear map, all inputs (with the constant 1 of the bias, if there is one)
-    of norm at most $R$; the constants hold for every $w$ and every client.
-
-    >>> L, B, rho = softmax_constants(2.0)
-    >>> round(L, 3), round(B, 3), round(rho, 3)
-    (2.0, 2.828, 5.657)
-    """
-    _check(radius=radius)
-    return 0.5 * radius**2, math.sqrt(2) * radius, radius**3 / math.sqrt(2)
-
-
-def _check(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(
-                f"{name} must be a finite number of at least 0, got {value!r}; correct {name}"
-            )

@@ -11,7 +11,14 @@ import math
 import torch
 from torch import Tensor
 
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_nonnegative, check_positive
 
+ROUNDING = 1e-9  # a distance of 1 may exceed it by so much
+PROBABILITY = 1e-4  # so near is a sum of float32 weights to 1
+
+
+@checked(distances="m", weights="m")
 def dissimilarity_from_tv(distances: Tensor, bound: float, weights: Tensor | None = None) -> float:
     r"""Return $2c\,\big(\sum_ip_i\,TV(\mu_i,\mu)^2\big)^{1/2}$, a bound on a dissimilarity.
 
@@ -27,14 +34,16 @@ def dissimilarity_from_tv(distances: Tensor, bound: float, weights: Tensor | Non
     >>> dissimilarity_from_tv(torch.tensor([0.5, 0.5]), bound=3.0)
     3.0
     """
-    if bool((distances > 1 + 1e-9).any()):
+    check_nonnegative(bound=bound)
+    if bool((distances > 1 + ROUNDING).any()):
         raise ValueError(
             f"distances must be total variations of at most 1, got {float(distances.max()):.4g}; "
             "is the factor ½ missing?"
         )
-    return 2 * _nonnegative("bound", bound) * _root_mean_square(distances, weights)
+    return 2 * bound * _root_mean_square(distances, weights)
 
 
+@checked(distances="m", weights="m")
 def dissimilarity_from_wasserstein(
     distances: Tensor, lipschitz: float, weights: Tensor | None = None
 ) -> float:
@@ -46,16 +55,18 @@ def dissimilarity_from_wasserstein(
     Parameters
     ----------
     distances : [m], $W_1$ between every client's law and the pool, under the distance for which
-        ``lipschitz`` holds; :func:`fedlearn_lib.wasserstein_to_pool` computes it.
+        ``lipschitz`` holds; :func:`fedlearn_lib.federated.wasserstein_to_pool` computes it.
     lipschitz : $c$.
     weights : [m], the weights $p_i$; uniform by default.
 
     >>> dissimilarity_from_wasserstein(torch.tensor([2.0, 2.0]), lipschitz=1.5)
     3.0
     """
-    return _nonnegative("lipschitz", lipschitz) * _root_mean_square(distances, weights)
+    check_nonnegative(lipschitz=lipschitz)
+    return lipschitz * _root_mean_square(distances, weights)
 
 
+@checked()
 def joint_lipschitz(feature: float, jump: float, label_cost: float) -> float:
     r"""Return $\max(A,J/\lambda)$, a Lipschitz constant under $\|x-x'\|+\lambda\,1[y\ne y']$.
 
@@ -71,11 +82,12 @@ def joint_lipschitz(feature: float, jump: float, label_cost: float) -> float:
     >>> joint_lipschitz(feature=2.0, jump=6.0, label_cost=1.0)
     6.0
     """
-    if not 0 < label_cost < math.inf:
-        raise ValueError(f"label_cost must be positive and finite, got {label_cost!r}")
-    return max(_nonnegative("feature", feature), _nonnegative("jump", jump) / label_cost)
+    check_positive(label_cost=label_cost)
+    check_nonnegative(feature=feature, jump=jump)
+    return max(feature, jump / label_cost)
 
 
+@checked()
 def softmax_lipschitz(radius: float, weight_norm: float) -> tuple[float, float, float]:
     r"""Return $(A,J,\rho)$ of softmax regression: how its derivatives depend on the sample.
 
@@ -96,25 +108,20 @@ def softmax_lipschitz(radius: float, weight_norm: float) -> tuple[float, float, 
     >>> round(A, 4), round(J, 4), round(rho, 4)
     (2.4142, 2.8284, 4.8284)
     """
-    R, omega = _nonnegative("radius", radius), _nonnegative("weight_norm", weight_norm)
-    root = math.sqrt(2)
+    check_nonnegative(radius=radius, weight_norm=weight_norm)
+    R, omega, root = radius, weight_norm, math.sqrt(2)
     return root + 0.5 * R * omega, root * R, R + R**2 * omega / root
 
 
 def _root_mean_square(distances: Tensor, weights: Tensor | None) -> float:
     m = len(distances)
     share = torch.full((m,), 1 / m) if weights is None else weights
-    if distances.shape != share.shape or bool((distances < 0).any()):
-        raise ValueError(
-            "distances must be one non-negative number a client, as many as weights, got the "
-            f"shapes {tuple(distances.shape)} and {tuple(share.shape)}; pass distances to the pool"
-        )
+    for name, values in {"distances": distances, "weights": share}.items():
+        if bool((values < 0).any()):
+            raise ValueError(
+                f"{name} must be non-negative, one for each client, got {float(values.min()):.4g}"
+            )
+    total = float(share.sum())
+    if not abs(total - 1) < PROBABILITY:
+        raise ValueError(f"weights must have the sum 1, got {total:.4g}; divide them by their sum")
     return float((share.double() @ distances.double().square()).sqrt())
-
-
-def _nonnegative(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise ValueError(
-            f"{name} must be a finite number of at least 0, got {value!r}; correct {name}"
-        )
-    return float(value)

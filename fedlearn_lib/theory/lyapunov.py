@@ -17,8 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fedlearn_lib._checks import check_positive
-from fedlearn_lib.penalties import Penalty
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_nonnegative, check_positive, check_scalar
+from fedlearn_lib.sparse.curvature import largest_curvature
+from fedlearn_lib.sparse.penalties import Penalty
 
 Loss = Callable[[Tensor], Tensor]
 CHUNK = 64  # iterates whose losses are computed together
@@ -52,6 +54,7 @@ class Descent(NamedTuple):
     slack: Tensor
 
 
+@checked()
 def coupled_lipschitz(lip: float, nu: float, *, sharp: bool = False) -> float:
     r"""Return $\ell=Lip+\frac2\nu$, a constant of $\nabla\bar L$ if $Lip$ is one of $\nabla\hat L$.
 
@@ -70,16 +73,18 @@ def coupled_lipschitz(lip: float, nu: float, *, sharp: bool = False) -> float:
     return lip / 2 + 1 / nu + math.hypot(lip / 2, 1 / nu) if sharp else lip + 2 / nu
 
 
-def safe_step(lip: float, *, kappa: float, nu: float, sharp: bool = False) -> float:
+@checked()
+def lyapunov_max_lr(lip: float, *, kappa: float, nu: float, sharp: bool = False) -> float:
     r"""Return $\frac2{\kappa\ell}$: below it $F_k$ falls in every step; see ``coupled_lipschitz``.
 
-    >>> safe_step(1.5, kappa=4.0, nu=2.0)
+    >>> lyapunov_max_lr(1.5, kappa=4.0, nu=2.0)
     0.2
     """
     check_positive(kappa=kappa)
     return 2 / (kappa * coupled_lipschitz(lip, nu, sharp=sharp))
 
 
+@checked(w="K+1 …", gamma="K+1 …")
 def dual_of(w: Tensor, gamma: Tensor, *, nu: float, lr: float) -> Run:
     r"""Return the run whose duals are $V_k=\sum_{j<k}\frac\alpha\nu(W_j-\Gamma_j)$, from $V_0=0$.
 
@@ -98,12 +103,14 @@ def dual_of(w: Tensor, gamma: Tensor, *, nu: float, lr: float) -> Run:
     return Run(w, gamma, moves.cumsum(0) - moves)
 
 
+@checked(run="K+1 …")
 def subgradients(run: Run, *, kappa: float) -> Tensor:
     r"""Return $g_k=V_k-\Gamma_k/\kappa\in\partial\Omega(\Gamma_k)$, [K+1 …]."""
     check_positive(kappa=kappa)
     return run.v - run.gamma / kappa
 
 
+@checked(run="K+1 …")
 def descent(
     loss: Loss, run: Run, penalty: Penalty, *, lip: float, kappa: float, nu: float, lr: float
 ) -> Descent:
@@ -127,6 +134,7 @@ def descent(
     tensor([8., 0.], dtype=torch.float64)
     """
     check_positive(kappa=kappa, nu=nu, lr=lr)
+    check_scalar("loss", loss(run.w[0]))
     _check_run(run, penalty, kappa, nu, lr)
     w, gamma, g = run.w, run.gamma, subgradients(run, kappa=kappa)
     omega = torch.stack([penalty.value(x) for x in gamma])
@@ -142,11 +150,13 @@ def descent(
     return Descent(value, moved, since[:-1], back, slack)
 
 
+@checked(run="K+1 …")
 def squared_steps(run: Run) -> Tensor:
     r"""Return $\|P_{k+1}-P_k\|^2=\|W_{k+1}-W_k\|^2+\|\Gamma_{k+1}-\Gamma_k\|^2$, [K]."""
     return sum(x.diff(dim=0).flatten(1).square().sum(1) for x in (run.w, run.gamma))  # type: ignore[return-value]
 
 
+@checked(run="K+1 …")
 def relative_error(
     loss: Loss, run: Run, *, lip: float, kappa: float, nu: float, lr: float
 ) -> tuple[Tensor, Tensor]:
@@ -165,6 +175,7 @@ def relative_error(
     (2.0, 10.7703)
     """
     check_positive(kappa=kappa, nu=nu, lr=lr)
+    check_scalar("loss", loss(run.w[0]))
     slope, g = torch.func.grad(loss), subgradients(run, kappa=kappa)
     pull = (run.w - run.gamma) / nu
     parts = (
@@ -177,15 +188,7 @@ def relative_error(
     return found, constant * squared_steps(run).sqrt()
 
 
-def quadratic_lipschitz(X: Tensor) -> float:
-    r"""Return $\lambda_{\max}(X^\top X/n)$, the constant of $\frac1{2n}\|y-X\beta\|^2$; X is [n p].
-
-    >>> quadratic_lipschitz(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
-    2.0
-    """
-    return float(torch.linalg.matrix_norm(X, 2)) ** 2 / len(X)
-
-
+@checked(X="n p")
 def logistic_lipschitz(X: Tensor, l2: float = 0.0) -> float:
     r"""Return $\frac14\lambda_{\max}(X^\top X/n)+\ell_2$ for the mean logistic loss of two classes.
 
@@ -194,9 +197,11 @@ def logistic_lipschitz(X: Tensor, l2: float = 0.0) -> float:
     >>> logistic_lipschitz(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), l2=0.1)
     0.6
     """
-    return quadratic_lipschitz(X) / 4 + l2
+    check_nonnegative(l2=l2)
+    return largest_curvature(X) / 4 + l2
 
 
+@checked(w="…")
 def local_lipschitz(loss: Loss, w: Tensor) -> float:
     r"""Return $\|\nabla^2\hat L(w)\|$ of a small model at one $w$ (a dense Hessian is formed).
 
@@ -206,6 +211,8 @@ def local_lipschitz(loss: Loss, w: Tensor) -> float:
     >>> local_lipschitz(lambda w: (w[0] ** 2 - 3 * w[1] ** 2), torch.zeros(2))
     6.0
     """
+
+    check_scalar("loss", loss(w))
 
     def of_vector(x: Tensor) -> Tensor:
         return loss(x.view_as(w))

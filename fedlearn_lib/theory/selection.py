@@ -14,6 +14,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_columns, check_nonnegative
+from fedlearn_lib.sparse.curvature import largest_curvature
+
+#: Columns whose Gram matrix has an eigenvalue below this part of its largest entry are dependent.
+SINGULAR = 1e-10
+
 
 class Selection(NamedTuple):
     r"""Times and errors of the sign-consistency theorem.
@@ -34,6 +41,7 @@ class Selection(NamedTuple):
     probability: float
 
 
+@checked(X="n p")
 def restricted_convexity(X: Tensor, support: Sequence[int]) -> float:
     r"""Return $\gamma$, the smallest eigenvalue of $X_S^\top X_S/n$.
 
@@ -44,6 +52,7 @@ def restricted_convexity(X: Tensor, support: Sequence[int]) -> float:
     return float(torch.linalg.eigvalsh(XS.T @ XS / len(XS))[0].clamp(min=0))
 
 
+@checked(X="n p", signs="s")
 def irrepresentable(X: Tensor, support: Sequence[int], signs: Tensor | None = None) -> float:
     r"""Return $\|X_{S^c}^\top X_S(X_S^\top X_S)^{-1}\|_\infty$, at best below one.
 
@@ -58,12 +67,17 @@ def irrepresentable(X: Tensor, support: Sequence[int], signs: Tensor | None = No
     0.0
     """
     M = _regressions(X, support)
+    if signs is not None and len(signs) != M.shape[1]:
+        raise ValueError(
+            f"signs must be one for each of the {M.shape[1]} columns of support, got {len(signs)}"
+        )
     if not len(M):
         return 0.0
     values = M.abs().sum(1) if signs is None else (M @ signs.to(M)).abs()
     return float(values.max())
 
 
+@checked(X="n p", noise="n")
 def noise_rate(X: Tensor, support: Sequence[int], noise: Tensor) -> float:
     r"""Return $\omega=\max_{j\notin S}|X_j^\top(I-P)\varepsilon|/n$, the speed of false entries.
 
@@ -76,6 +90,7 @@ def noise_rate(X: Tensor, support: Sequence[int], noise: Tensor) -> float:
     return float((rest.T @ left).abs().max() / len(XS)) if rest.shape[1] else 0.0
 
 
+@checked(X="n p", y="n")
 def oracle_reach(X: Tensor, support: Sequence[int], y: Tensor) -> float:
     r"""Return $B=2\|Py\|/\sqrt{n\gamma}$: no coefficient of the oracle's path exceeds it.
 
@@ -87,6 +102,7 @@ def oracle_reach(X: Tensor, support: Sequence[int], y: Tensor) -> float:
     return float(2 * fitted.norm() / math.sqrt(len(XS) * restricted_convexity(X, support)))
 
 
+@checked()
 def safe_time(eta: float, omega: float, *, reach: float = 0.0, kappa: float = math.inf) -> float:
     r"""Return $\big(\eta-(1-\eta)B/\kappa\big)/\omega$, before which no false positive enters.
 
@@ -96,10 +112,17 @@ def safe_time(eta: float, omega: float, *, reach: float = 0.0, kappa: float = ma
     >>> safe_time(0.5, 0.1, reach=10.0, kappa=100.0), safe_time(-0.1, 0.1)
     (4.5, 0.0)
     """
+    check_nonnegative(omega=omega, reach=reach)
+    if not -math.inf < eta <= 1:
+        raise ValueError(
+            f"eta must be a number of at most 1, got {eta!r}; it is 1 - irrepresentable(X, support)"
+        )
+    _check_kappa(kappa)
     left = eta - ((1 - eta) * reach / kappa if reach else 0.0)
     return max(0.0, left) / omega if omega > 0 else (math.inf if left > 0 else 0.0)
 
 
+@checked(coefficients="s")
 def sign_time(
     coefficients: Tensor, gamma: float, *, kappa: float = math.inf, c: float = 1.0, lr: float = 0.0
 ) -> float:
@@ -113,12 +136,14 @@ def sign_time(
     >>> round(sign_time(torch.tensor([2.0, -2.0]), gamma=1.0), 4)
     1.0
     """
+    check_nonnegative(lr=lr)
     mu, start, b = _rate(coefficients, gamma, kappa)
     if not 0 < c <= 1:
         raise ValueError(f"c must lie in (0, 1], got {c!r}; lower lr below 2/(kappa * norm)")
     return lr + (1 + max(0.0, math.log(start * mu / (gamma * b**2)))) / (c * mu)
 
 
+@checked(X="n p", beta="p")
 def selection_bound(
     X: Tensor,
     beta: Tensor,
@@ -145,16 +170,17 @@ def selection_bound(
     >>> round(bound.first, 2), round(bound.last, 2), round(bound.probability, 2)
     (1.26, 4.72, 0.9)
     """
-    if not (0 < delta < 1 and sigma >= 0 and lr >= 0):
+    if not (0 < delta < 1 and 0 <= sigma < math.inf and 0 <= lr < math.inf):
         raise ValueError(
-            f"delta must lie between 0 and 1, sigma and lr must not be negative, got {delta!r}, "
-            f"{sigma!r} and {lr!r}; correct them"
+            "delta must lie between 0 and 1, sigma and lr must be finite and not negative, got "
+            f"{delta!r}, {sigma!r} and {lr!r}; correct them"
         )
+    _check_kappa(kappa)
     beta = beta.double()
     support = beta.nonzero().flatten().tolist()
     XS, rest = _columns(X, support)
     n, s, outside = len(XS), len(support), rest.shape[1]
-    gamma, top = restricted_convexity(X, support), float(torch.linalg.matrix_norm(XS, 2)) ** 2 / n
+    gamma, top = restricted_convexity(X, support), largest_curvature(XS)
     r = sigma * math.sqrt(2 * math.log(s / delta) / (n * gamma))
     size = float(beta.norm()) + math.sqrt(s) * r  # of the oracle's fit
     largest = float(rest.norm(dim=0).max()) / math.sqrt(n) if outside else 0.0
@@ -162,6 +188,11 @@ def selection_bound(
     reach = 2 * math.sqrt(top / gamma) * size
     last = safe_time(1 - irrepresentable(X, support), omega, reach=reach, kappa=kappa)
     inner, c = beta[support].abs() - r, 1 - lr * kappa * top / 2 if lr else 1.0
+    if not c > 0:
+        raise ValueError(
+            f"lr must be below {2 / (kappa * top):.4g}, beyond which the iteration is unstable for "
+            f"this X and kappa={kappa:g}, got {lr!r}; lower lr or kappa"
+        )
     if float(inner.min()) <= 0 or last == 0:
         return Selection(math.inf, last, math.sqrt(s) * r, math.inf, 1 - 2 * delta)
     outer = beta[support].abs() + r
@@ -170,6 +201,11 @@ def selection_bound(
     first = lr + (1 + max(0.0, math.log(start * mu / (gamma * b**2)))) / (c * mu)
     left = math.sqrt(start * mu / gamma) * math.exp((1 - c * mu * (last - 2 * lr)) / 2)
     return Selection(first, last, math.sqrt(s) * r, left, 1 - 2 * delta)
+
+
+def _check_kappa(kappa: float) -> None:
+    if not kappa > 0:
+        raise ValueError(f"kappa must be positive, got {kappa!r}; math.inf is the inclusion")
 
 
 def _rate(beta: Tensor, gamma: float, kappa: float) -> tuple[float, float, float]:
@@ -185,17 +221,8 @@ def _rate(beta: Tensor, gamma: float, kappa: float) -> tuple[float, float, float
 
 
 def _columns(X: Tensor, support: Sequence[int]) -> tuple[Tensor, Tensor]:
-    X = torch.as_tensor(X).double()
-    chosen = [int(j) for j in support]
-    if (
-        not chosen
-        or len(set(chosen)) < len(chosen)
-        or not 0 <= min(chosen) <= max(chosen) < X.shape[1]
-    ):
-        raise ValueError(
-            f"support must be different columns from 0 to {X.shape[1] - 1}, got {chosen[:10]}; "
-            "pass their numbers"
-        )
+    X = X.double()
+    chosen = check_columns("support", support, X.shape[1], least=1)
     rest = torch.ones(X.shape[1], dtype=torch.bool)
     rest[chosen] = False
     return X[:, chosen], X[:, rest]
@@ -205,9 +232,9 @@ def _regressions(X: Tensor, support: Sequence[int]) -> Tensor:
     """Return M [p−s, s]: row j holds the coefficients of column j regressed on the support."""
     XS, rest = _columns(X, support)
     gram = XS.T @ XS
-    if float(torch.linalg.eigvalsh(gram)[0]) <= 1e-10 * float(gram.diagonal().max()):
+    if float(torch.linalg.eigvalsh(gram)[0]) <= SINGULAR * float(gram.diagonal().max()):
         raise ValueError(
-            f"the columns of the support depend on each other, got {list(support)[:10]} with "
+            f"the columns of X in the support depend on each other, got {list(support)[:10]} with "
             "smallest eigenvalue 0; leave out the redundant ones"
         )
     M: Tensor = torch.linalg.solve(gram, XS.T @ rest).T

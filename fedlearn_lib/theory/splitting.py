@@ -12,7 +12,16 @@ import math
 import torch
 from torch import Tensor
 
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_mask, check_positive
 
+#: Singular values below this part of the largest, times the larger side, are rounding.
+RANK = 1e-12
+#: A matrix whose smallest eigenvalue is below this part of the largest is singular.
+SINGULAR = 1e-10
+
+
+@checked(X="n p", D="q p, sparse")
 def split_gram(X: Tensor, nu: float, D: Tensor | None = None) -> Tensor:
     r"""Return $\Sigma(\nu)$, [q q], symmetric, with eigenvalues between 0 and 1.
 
@@ -36,6 +45,7 @@ def split_gram(X: Tensor, nu: float, D: Tensor | None = None) -> Tensor:
     return eye - lower @ lower.T
 
 
+@checked(X="n p", y="n", D="q p, sparse")
 def split_design(X: Tensor, y: Tensor, nu: float, D: Tensor | None = None) -> tuple[Tensor, Tensor]:
     r"""Return the regression for $\gamma$ that is left when $\beta$ has been eliminated.
 
@@ -48,12 +58,8 @@ def split_design(X: Tensor, y: Tensor, nu: float, D: Tensor | None = None) -> tu
     (torch.Size([4, 2]), True)
     """
     X, D = _matrices(X, D)
-    y = torch.as_tensor(y, dtype=X.dtype)
-    if not 0 < nu < math.inf or y.shape != X.shape[:1]:
-        raise ValueError(
-            f"nu must be a positive number and y have {len(X)} entries, got {nu!r} and "
-            f"{tuple(y.shape)}; correct them"
-        )
+    y = y.to(X.dtype)
+    check_positive(nu=nu)
     (n, _), q = X.shape, len(D)
     basis = _basis(torch.cat([math.sqrt(nu / n) * X, D]))
     both = torch.zeros(n + q, q + 1, dtype=X.dtype)
@@ -62,6 +68,7 @@ def split_design(X: Tensor, y: Tensor, nu: float, D: Tensor | None = None) -> tu
     return both[:, :q], both[:, q]
 
 
+@checked(X="n p", D="q p, sparse")
 def split_irr(X: Tensor, support: Tensor, nu: float, D: Tensor | None = None) -> float:
     r"""Return $\mathrm{IRR}(\nu)=\|\Sigma_{J,I}\Sigma_{I,I}^{-1}\|_\infty$, the largest row sum.
 
@@ -77,23 +84,21 @@ def split_irr(X: Tensor, support: Tensor, nu: float, D: Tensor | None = None) ->
     >>> round(split_irr(X, inside, 0.0), 4), round(split_irr(X, inside, 3.0), 4)
     (2.0, 1.0)
     """
-    gram, support = split_gram(X, nu, D), torch.as_tensor(support)
-    if support.shape != gram.shape[:1] or support.dtype != torch.bool:
-        raise ValueError(
-            f"support must be a mask of {len(gram)} entries, one for each row of D, got "
-            f"{tuple(support.shape)} of {support.dtype}; pass D @ beta != 0"
-        )
+    gram = split_gram(X, nu, D)
+    support = check_mask("support", support, len(gram), "each row of D; pass D @ beta != 0")
     if not support.any() or support.all():
         return 0.0
     inner = gram[support][:, support]
-    if torch.linalg.eigvalsh(inner)[0] < 1e-10 * torch.linalg.eigvalsh(inner)[-1]:
+    if torch.linalg.eigvalsh(inner)[0] <= SINGULAR * torch.linalg.eigvalsh(inner)[-1]:
         raise ValueError(
-            "Σ restricted to the support is singular, so that IRR(ν) is not defined; the data do "
-            "not determine these rows of Dβ: take fewer of them, or more samples"
+            f"Σ restricted to the support is singular for nu={nu:.3g}, so that IRR(ν) is not "
+            "defined; X does not determine these rows of Dβ: take fewer of them, more samples, or "
+            "a larger nu"
         )
     return float(torch.linalg.solve(inner, gram[support][:, ~support]).abs().sum(0).max())
 
 
+@checked(beta="p", gamma="q", D="q p, sparse")
 def split_estimate(beta: Tensor, gamma: Tensor, D: Tensor | None = None) -> Tensor:
     r"""Return the point nearest to $\beta$ with $(D\tilde\beta)_j=0$ wherever $\gamma_j=0$.
 
@@ -107,16 +112,12 @@ def split_estimate(beta: Tensor, gamma: Tensor, D: Tensor | None = None) -> Tens
     """
     if D is None:
         return torch.where(gamma != 0, beta, torch.zeros_like(beta))
-    D = D.to_dense() if D.is_sparse else D
-    if D.shape != (len(gamma), len(beta)):
-        raise ValueError(
-            f"D must have shape [q p] = [{len(gamma)} {len(beta)}], got {list(D.shape)}; pass the "
-            "matrix of the path"
-        )
+    D = (D.to_dense() if D.is_sparse else D).to(beta.dtype)
     zero = D[gamma == 0]
     return beta - torch.linalg.pinv(zero) @ (zero @ beta) if len(zero) else beta.clone()
 
 
+@checked(X="n p", D="q p, sparse")
 def clean_until(
     X: Tensor, support: Tensor, nu: float, sigma: float, *, delta: float, D: Tensor | None = None
 ) -> float:
@@ -141,30 +142,24 @@ def clean_until(
 
 
 def _matrices(X: Tensor, D: Tensor | None) -> tuple[Tensor, Tensor]:
-    X = torch.as_tensor(X).to(torch.float64)
+    X = X.to(torch.float64)
     if D is None:
-        return X, torch.eye(X.shape[-1], dtype=X.dtype)
-    D = (D.to_dense() if D.is_sparse else torch.as_tensor(D)).to(X.dtype)
-    if X.ndim != 2 or D.ndim != 2 or D.shape[1] != X.shape[1]:
-        raise ValueError(
-            f"X must be [n p] and D [q p] with the same p, got {list(X.shape)} and "
-            f"{list(D.shape)}; transpose one of them, or leave D out for the identity"
-        )
-    return X, D
+        return X, torch.eye(X.shape[1], dtype=X.dtype)
+    return X, (D.to_dense() if D.is_sparse else D).to(X.dtype)
 
 
 def _basis(A: Tensor) -> Tensor:
     """An orthonormal basis of the range of A, [rows rank]."""
     left, values, _ = torch.linalg.svd(A, full_matrices=False)
     largest = values.max() if len(values) else 0.0
-    kept: Tensor = left[:, values > 1e-12 * max(A.shape) * largest]
+    kept: Tensor = left[:, values > RANK * max(A.shape) * largest]
     return kept
 
 
 def _kernel(A: Tensor) -> Tensor:
     """An orthonormal basis of the kernel of A, [p dimension]."""
     _, values, right = torch.linalg.svd(A, full_matrices=True)
-    rank = int((values > 1e-12 * max(A.shape) * values.max()).sum())
+    rank = int((values > RANK * max(A.shape) * values.max()).sum())
     kernel: Tensor = right[rank:].T
     return kernel
 

@@ -1,0 +1,61 @@
+"""``python -m fedlearn_book.reproductions NAME [--root …] [--folder …] [--file …]``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+
+from fedlearn_book.reproductions import (
+    NAMES,
+    authors,
+    compared,
+    distance_gain,
+    growth,
+    images,
+    omniglot,
+    optimizers,
+    pfllib,
+    split_auc,
+    tickets,
+    two_groups,
+    writers,
+)
+from fedlearn_book.reproductions.record import folder_of
+
+RUNS: dict[str, Callable[..., None]] = {
+    "authors_lenet": authors.main,
+    "compared": compared.main,
+    "distance_gain": distance_gain.main,
+    "growth": growth.main,
+    "images": images.main,
+    "omniglot": omniglot.main,
+    "omniglot_search": omniglot.search,
+    **{name: partial(optimizers.main, name) for name in optimizers.PLANS},
+    "pfllib": pfllib.main,
+    "split_auc": split_auc.main,
+    **{name: partial(tickets.main, name) for name in tickets.PLANS},
+    **{name: partial(two_groups.main, name) for name in two_groups.PLANS},
+    "two_groups_search": two_groups.search,
+    "writers": writers.main,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m fedlearn_book.reproductions")
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--root", help="folder of the data sets; see fedlearn_lib.load")
+    parser.add_argument("--folder", help="folder of the result; by default that of the book's own "
+                        "results in a checkout, else results/ where you are")  # fmt: skip
+    parser.add_argument("--file", help="the authors' network, for authors_lenet only")
+    options = parser.parse_args()
+    folder = folder_of(options.folder)
+    if options.file is not None and options.name != "authors_lenet":
+        parser.error(f"--file is for authors_lenet, got it for {options.name}; leave it out")
+    own = {"file": options.file} if options.name == "authors_lenet" else {}
+    RUNS[options.name](root=options.root, folder=folder, **own)
+    print(f"wrote {folder / options.name}.json")
+
+
+if __name__ == "__main__":
+    main()
