@@ -64,6 +64,29 @@ def head(notebook: Notebook) -> Iterator[str]:
 
 
 @rule
+def chapter_map(notebook: Notebook) -> Iterator[str]:
+    """A map in the first cell lists every section; those of the core have at most 4,000 words."""
+    first = source(notebook["cells"][0])
+    if "**The map.**" not in first:
+        return  # chapters get theirs with their second edition
+    places = "\n".join(line for line in first.splitlines() if line[:1] in ("●", "○"))
+    marks = {name.strip(): mark for mark, name in re.findall(r"([●○]) ([^·\n]+)", places)}
+    text = re.sub(r"<details>.*?</details>", "", prose(notebook), flags=re.S)
+    words, mark = 0, ""
+    for level, name, body in re.findall(r"^(##+) ([^\n]*)\n(.*?)(?=^##+ |\Z)", text, re.M | re.S):
+        if name == "Exercises":
+            break
+        if level == "##" and name not in marks:
+            yield f"the map lacks the section {name!r}"
+        mark = marks.pop(name, "" if level == "##" else mark)
+        words += len(body.split()) if mark == "●" else 0
+    if marks:
+        yield f"the map names what is no section: {sorted(marks)}"
+    if words > 4000:
+        yield f"the core has {words} words; 4,000 are asked for"
+
+
+@rule
 def setup(notebook: Notebook) -> Iterator[str]:
     if [i for i, cell in enumerate(notebook["cells"]) if "setup" in tags(cell)] != [1]:
         yield "the set-up cell must be the second cell, and the only one with its tag"

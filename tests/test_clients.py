@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import pickle
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_clients import ragged_clients, seeded
+from toy_clients import assert_close, ragged_clients, seeded
 
-from fedlearn_lib import Clients, GaussianPopulation, gaussian_clients, quadratic_clients
+from fedlearn_lib import (
+    Clients,
+    fedavg,
+    gradient,
+    gradient_dissimilarity,
+    loss_of,
+    mlp,
+    parameters_of,
+    run,
+    wasserstein,
+)
+from fedlearn_lib.data import FlatClients, GaussianPopulation, gaussian_clients, quadratic_clients
+from fedlearn_lib.federated import label_distribution, sample_cohort
 
 X, Y = torch.arange(12.0).view(6, 2), torch.arange(6)
 
@@ -56,7 +71,7 @@ def test_a_uniform_number_next_to_one_does_not_reach_the_padding(monkeypatch) ->
     clients = ragged_clients([10**6 + 1, 3], d=1)
     top = torch.nextafter(torch.tensor(1.0).double(), torch.tensor(0.0).double())
     monkeypatch.setattr(
-        torch, "rand", lambda shape, *, generator, dtype: top.to(dtype).expand(shape)
+        torch, "rand", lambda shape, *, generator, dtype, device: top.to(dtype).expand(shape)
     )
     x, _ = clients.draw(torch.tensor([0, 1]), steps=1, batch=1, generator=seeded())
     assert x.flatten().tolist() == [clients.x[0, -1].item(), clients.x[1, 2].item()]
@@ -88,6 +103,70 @@ def test_the_whole_data_of_equal_clients() -> None:
         assert torch.equal(y[1, t, 0], Y[[4, 1]])
 
 
+def by_hand(**given) -> Clients:
+    """Two clients of at most 3 samples, one field of them as given."""
+    fields = {
+        "x": X.view(2, 3, 2), "y": Y.view(2, 3), "n": torch.tensor([3, 2]),
+        "p": torch.tensor([0.5, 0.5]),
+    }  # fmt: skip
+    return Clients(**(fields | given))
+
+
+def test_clients_made_by_hand() -> None:
+    clients = by_hand()
+    assert clients.data(1)[1].tolist() == [3, 4]
+    assert clients._replace(n=torch.tensor([1, 1])).n.tolist() == [1, 1]
+    assert torch.equal(pickle.loads(pickle.dumps(clients)).x, clients.x)
+    x, y, n, p = clients  # still a tuple of these four
+    assert (x, y, n, p) == tuple(clients)
+
+
+def test_clients_of_numpy_arrays_are_clients_of_tensors() -> None:
+    parts = [np.array([5, 0, 3]), np.array([2])]
+    arrays = Clients.of(X.numpy(), Y.numpy(), parts, p=np.array([0.25, 0.75]))
+    tensors = Clients.of(X, Y, [[5, 0, 3], [2]], p=[0.25, 0.75])
+    for a, b in zip(arrays, tensors, strict=True):
+        assert torch.equal(a, b)
+        assert a.dtype == b.dtype
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+def test_whole_numbers_as_targets_become_labels(kind: torch.dtype) -> None:
+    clients = Clients.of(X, Y.to(kind), [[5, 0, 3], [2]])
+    assert clients.y.dtype == torch.int64
+    assert clients.data(0)[1].tolist() == [5, 0, 3]
+
+
+def test_the_pool_of_the_clients_is_not_their_memory() -> None:
+    pool = X.numpy().copy()
+    clients = Clients.of(pool, Y, [[0, 1], [2]])
+    pool[:] = 0
+    assert torch.equal(clients.data(0)[0], X[:2])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda g: by_hand().draw(torch.tensor([0]), steps=1, batch=1, generator=g),
+        lambda g: by_hand(n=torch.tensor([3, 3])).draw(
+            torch.tensor([0]), steps=1, batch=None, generator=g
+        ),
+        lambda g: GaussianPopulation(m=5, d=3).draw(
+            torch.tensor([0]), steps=1, batch=1, generator=g
+        ),
+        lambda g: gaussian_clients(X, n=1, generator=g),
+        lambda g: sample_cohort(5, 2, generator=g),
+        lambda g: sample_cohort(5, 5, generator=g),
+    ],
+)
+@pytest.mark.parametrize("given", [None, 0])
+def test_no_draw_from_everyones_generator(draw, given) -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match=f"generator must be a torch.Generator, .*got {given}"):
+        draw(given)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def nan_at(*where: int) -> torch.Tensor:
     x = X.clone()
     x[where] = torch.nan
@@ -110,17 +189,45 @@ def nan_at(*where: int) -> torch.Tensor:
         (lambda: Clients.of(X, Y, [[0], [1]], p=[1.0]), r"p must hold.*each of the 2.*\(1,\)"),
         (lambda: Clients.of(X, Y, [[0], [1]], p=[2, -1]), r"p must be non-negative.*-1"),
         (lambda: Clients.of(X, Y, [[0], [1]], p=[0, 0]), "p must be non-negative with a positive"),
-        (lambda: Clients.of(X, Y, [[0]], p=[torch.nan]), "p must hold one finite weight"),
-        (lambda: quadratic_clients(torch.ones(2, 3, 3), torch.ones(2, 2)), r"A and w.*\(2, 3, 3\)"),
+        (lambda: Clients.of(X, Y, [[0]], p=[torch.nan]), "p must be finite, got 1 NaN"),
+        (
+            lambda: quadratic_clients(torch.ones(2, 3, 3), torch.ones(2, 2)),
+            r"w must be \[m d\].*\[2, 3, 3\]",
+        ),
         (lambda: quadratic_clients(torch.ones(1, 1, 1), torch.ones(1, 1).double()), "one dtype"),
         (lambda: quadratic_clients(torch.tensor([[[1.0, 2], [0, 1]]]), X[:1]), "A must be symm.*2"),
         (
             lambda: quadratic_clients(torch.full((1, 1, 1), torch.nan), torch.ones(1, 1)),
             "A must be",
         ),
-        (lambda: gaussian_clients(X, n=0, generator=seeded()), "n an integer.*n=0"),
-        (lambda: gaussian_clients(X, n=1, scale=-1, generator=seeded()), "scale=-1"),
+        (lambda: gaussian_clients(X, n=0, generator=seeded()), "n must be an integer.*got 0"),
+        (lambda: gaussian_clients(X, n=1, scale=-1, generator=seeded()), "scale must be.*got -1"),
         (lambda: gaussian_clients(nan_at(0), n=1, generator=seeded()), "means must be finite"),
+        (
+            lambda: Clients.of({"x": X}, Y, [[0]]),
+            "X must be a dense tensor, or a ndarray, got a dict",
+        ),
+        (lambda: Clients.of(X, Y[0], [[0]]), "y must have one row a sample, got no axis"),
+        (lambda: Clients.of(nan_at(1, 0).numpy(), Y, [[0]]), "X holds NaN"),
+        (lambda: by_hand(x=X[:, 0]), r"x must be .*\[m n …\].*\(6,\)"),
+        (lambda: by_hand(y=Y.view(3, 2)), r"y must be .*\[m n …\].*\(3, 2\)"),
+        (
+            lambda: by_hand(x=X.view(2, 3, 2).numpy()),
+            "x must be a dense tensor, got an array.*as_tensor",
+        ),
+        (lambda: by_hand(n=torch.tensor([5, 3])), r"n must hold.*1 to 3.*\[5, 3\]"),
+        (lambda: by_hand(n=torch.tensor([0, 3])), r"n must hold.*1 to 3.*\[0, 3\]"),
+        (lambda: by_hand(n=torch.tensor([3])), r"n must hold.*2 clients.*\[3\]"),
+        (lambda: by_hand(n=torch.tensor([3.0, 2.0])), "n must hold.*float32"),
+        (lambda: by_hand(p=torch.tensor([0.5])), "p must hold one finite weight.*2 clients"),
+        (lambda: by_hand(p=torch.tensor([2.0, -1.0])), "p must be non-negative"),
+        (lambda: by_hand(p=torch.tensor([2.0, 1.0])), r"p must have the sum 1, got 3; divide"),
+        (lambda: by_hand()._replace(n=torch.tensor([5, 3])), r"n must hold.*\[5, 3\]"),
+        (lambda: GaussianPopulation(m=-5, d=3), "m must be an integer of at least 1, got -5"),
+        (lambda: GaussianPopulation(m=5, d=torch.nan), "d must be an integer.*nan"),
+        (lambda: GaussianPopulation(m=5, d=3, shift=-1.0), "shift must be.*-1.0"),
+        (lambda: GaussianPopulation(m=5, d=3, seed=0.5), "seed must be.*0.5"),
+        (lambda: GaussianPopulation(5, 3)._replace(m=0), "m must be.*0"),
     ],
 )
 def test_bad_clients(make, message: str) -> None:
@@ -180,3 +287,103 @@ def test_a_lazy_client_has_the_same_law_whoever_else_is_drawn() -> None:
     gap = (center[0][1] - center[1][0]).abs().max()
     assert float(gap) < 5 * (2 / 4000) ** 0.5
     assert float((center[0][0] - center[0][1]).abs().max()) > 0.5
+
+
+# --- samples end to end
+
+
+def both_ways(sizes: list[int], seed: int = 0) -> tuple[Clients, FlatClients]:
+    total, g = sum(sizes), seeded(seed)
+    x, y = torch.randn(total, 2, 3, generator=g), torch.randint(5, (total,), generator=g)
+    parts = list(torch.randperm(total, generator=g).split(sizes))
+    return Clients.of(x, y, parts), FlatClients.of(x, y, parts)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 10**6))
+def test_flat_clients_are_the_padded_ones(sizes: list[int], seed: int) -> None:
+    padded, flat = both_ways(sizes, seed)
+    assert flat.m == padded.m
+    assert torch.equal(flat.n, padded.n)
+    assert torch.equal(flat.p, padded.p)
+    assert flat.x.shape == (sum(sizes), 2, 3)
+    for i in range(len(sizes)):
+        for a, b in zip(flat.data(i), padded.data(i), strict=True):
+            assert torch.equal(a, b)
+    ids = torch.randperm(len(sizes), generator=seeded(seed))
+    draws = [c.draw(ids, steps=2, draws=3, batch=4, generator=seeded(1)) for c in (padded, flat)]
+    for a, b in zip(*draws, strict=True):
+        assert torch.equal(a, b)
+    assert torch.equal(flat.weights(ids), padded.weights(ids))
+
+
+def test_flat_clients_of_equal_size_give_their_whole_data() -> None:
+    padded, flat = both_ways([4, 4, 4])
+    ids = torch.tensor([2, 0])
+    draws = [c.draw(ids, steps=2, batch=None, generator=seeded()) for c in (padded, flat)]
+    for a, b in zip(*draws, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_one_large_client_costs_what_its_samples_cost() -> None:
+    sizes = [2000] + [1] * 200
+    x, y = torch.zeros(2200, 28), torch.zeros(2200)
+    clients = FlatClients.of(x, y, list(torch.arange(2200).split(sizes)))
+    assert clients.x.nbytes == x.nbytes
+    assert clients.to("meta").x.shape == (2200, 28)
+
+
+def test_flat_clients_run_and_have_distances() -> None:
+    padded, flat = both_ways([6, 3, 8])
+    model = mlp(6, 4, 5, activation="tanh")
+    loss = loss_of(model)
+    options = {"rounds": 2, "cohort": 2, "steps": 2, "batch": 3}
+    ends = [
+        run(fedavg(gradient(loss), lr=0.1), parameters_of(model), c, generator=seeded(),
+            **options)[0].w
+        for c in (padded, flat)
+    ]  # fmt: skip
+    assert_close(*ends, 0)
+    assert torch.equal(wasserstein(padded), wasserstein(flat))
+    assert torch.equal(label_distribution(padded, 5), label_distribution(flat, 5))
+    gaps = [gradient_dissimilarity(loss, parameters_of(model), c) for c in (padded, flat)]
+    assert gaps[0] == gaps[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n": torch.tensor([3, 4])}, r"n must.*add up to the 6 rows of x and y, got \[3, 4\]"),
+        ({"n": torch.tensor([6, 0])}, r"n must.*at least 1.*\[6, 0\]"),
+        ({"y": Y[:5]}, "n must.*6 rows of x and y.*5"),
+        ({"p": torch.tensor([0.5, 0.6])}, "p must have the sum 1"),
+    ],
+)
+def test_bad_flat_clients(change, message: str) -> None:
+    good = {"x": X, "y": Y, "n": torch.tensor([2, 4]), "p": torch.tensor([0.5, 0.5])}
+    FlatClients(**good)
+    with pytest.raises(ValueError, match=message):
+        FlatClients(**(good | change))
+
+
+def test_flat_clients_without_equal_sizes_have_no_whole_batches() -> None:
+    _, flat = both_ways([4, 3])
+    with pytest.raises(ValueError, match="batch=None"):
+        flat.draw(torch.tensor([0, 1]), steps=1, batch=None, generator=seeded())
+
+
+@pytest.mark.parametrize("i", [-1, 3])
+def test_a_client_that_is_not_there_has_no_data(i: int) -> None:
+    """FlatClients gave client -1 no samples at all, and Clients the last one's."""
+    for clients in both_ways([4, 3, 5]):
+        with pytest.raises(ValueError, match=f"i must be a client's number from 0 to 2, got {i}"):
+            clients.data(i)
+
+
+def test_batches_beyond_the_memory_are_refused_before_they_are_drawn() -> None:
+    g = seeded()
+    before = g.get_state()
+    for clients in (*both_ways([4, 3]), GaussianPopulation(m=2, d=3)):
+        with pytest.raises(ValueError, match=r"batch=10000000000000 would need .* GiB at once"):
+            clients.draw(torch.tensor([0]), steps=1, batch=10**13, generator=g)
+    assert torch.equal(g.get_state(), before)

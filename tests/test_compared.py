@@ -9,9 +9,9 @@ import pytest
 import torch
 from toy_clients import ragged_clients, seeded
 
-from fedlearn_lib import fedavg, gradient, loss_of, mlp, parameters_of, perfedavg, run
-from fedlearn_lib.reproductions.compared import SEEDS, SPLITS, make_world, summarize
-from fedlearn_lib.reproductions.protocol import (
+from fedlearn_book.reproductions.compared import SEEDS, SPLITS, make_world, summarize
+from fedlearn_book.reproductions.part import write
+from fedlearn_book.reproductions.protocol import (
     ALPHAS,
     METHODS,
     World,
@@ -23,7 +23,8 @@ from fedlearn_lib.reproductions.protocol import (
     train,
     worst,
 )
-from fedlearn_lib.reproductions.record import run_cells, write
+from fedlearn_book.reproductions.record import run_cells
+from fedlearn_lib import fedavg, gradient, loss_of, mlp, parameters_of, perfedavg, run
 
 
 def tiny(seed: int = 0) -> World:
@@ -114,6 +115,16 @@ def test_the_curve_begins_where_training_ended(name: str) -> None:
         outputs = torch.func.functional_call(world.model, model, (world.known[1].data(0)[0],))
         expected = (outputs.argmax(-1) == world.known[1].data(0)[1]).double().mean()
         assert float(scores[0, 0]) == pytest.approx(float(expected))
+
+
+def test_a_diverged_client_has_nothing_right() -> None:
+    """NaN would be the largest of all scores to ``argmax``, and its setting the chosen one."""
+    world = tiny()
+    state = train(METHODS["FedAvg"], {"lr": 0.1}, world)
+    dead = state._replace(w={k: v * torch.nan for k, v in state.w.items()})
+    with pytest.warns(UserWarning, match="4 of 4 clients"):
+        scores = curve(METHODS["FedAvg"], {"lr": 0.1}, world, dead, world.known, 0.3)
+    assert scores.tolist() == [[0.0] * 4] * 11
 
 
 @pytest.mark.parametrize("name", ["Ditto", "FedRep", "SCAFFOLD"])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from toy_clients import seeded
 
 from fedlearn_lib import L1, GroupL2, SplitLBI, record_path, split_lbi_path
-from fedlearn_lib.optim import shrink
+from fedlearn_lib.sparse.optim import shrink
 
 seeds = st.integers(0, 10_000)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from itertools import combinations
+
+import numpy as np
 import pytest
 import torch
 from test_quadratics import fixed_point, minimizer, pull, simulate
 from torch import Tensor
 from toy_clients import random_quadratics, seeded
+from toy_waves import CIRCLE, Waves
 
 from fedlearn_lib import Clients, axpy, fedavg, gradient, loss_of, mlp, norm, parameters_of, run
 
@@ -160,3 +165,84 @@ def test_the_bound_of_a_round_is_attained_and_its_simple_form_holds() -> None:
         for share in (0.01, 0.5, 1.0):
             lr = share / steps
             assert bound(lr, 1.0, steps) <= lr * (steps - 1)
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_drift_is_a_meta_gradient_for_every_smooth_loss(seed: int, steps: int) -> None:
+    """Proposition 4.8 on waves: a round, and ∇F, against f minus a multiple of Σ p_i ‖∇f_i‖²."""
+    waves = Waves(m=4, n=3, seed=seed)
+    w, plain = CIRCLE, waves.slope(CIRCLE).mean(1)
+    squares = 2 * (waves.slope(CIRCLE) * waves.curve(CIRCLE)).mean(1)  # ∇ of the mean square
+    L, B, rho = waves.L, waves.B, waves.rho
+    errors, ratios = [], []
+    for lr in (0.04, 0.02):
+        v = w[:, None] + np.zeros(4)
+        for _ in range(steps):
+            v = v - lr * waves._own(np.sin, v)
+        followed = -lr * steps * (plain - lr * (steps - 1) / 4 * squares)
+        rest = abs(v.mean(1) - w - followed)
+        thirds = steps * (steps - 1) * (2 * steps - 1) / 12 * rho * B**2
+        bound = lr**3 * (thirds + math.comb(steps, 3) * L**2 * B)
+        errors.append(rest.max())
+        ratios.append((rest / bound).max())
+        meta = waves.meta(w, lr).mean(1)
+        gap = abs(meta - (plain - lr * squares)).max()
+        assert 0 < gap <= lr**2 * (L**2 * B + 0.5 * (1 + lr * L) * rho * B**2)
+    assert 0.02 < max(ratios) <= 1
+    assert 6 < errors[0] / errors[1] < 10  # of third order: half the step, an eighth of it
+
+
+def test_both_parts_of_the_rest_of_a_round_are_attained() -> None:
+    """Proposition 4.8: −w²/2 leaves C(τ,3)L²B, a slope of −1 + u²/2 leaves the part with ρB²."""
+    lr, steps = 1e-4, 6
+    rest = (1 + lr) ** steps - 1 - lr * steps - lr**2 * math.comb(steps, 2)
+    assert rest == pytest.approx(lr**3 * math.comb(steps, 3), rel=1e-3)
+    u = 0.0
+    for _ in range(steps):
+        u -= lr * (-1 + 0.5 * u**2)
+    bound = lr**3 * steps * (steps - 1) * (2 * steps - 1) / 12
+    assert lr * steps - u == pytest.approx(bound, rel=1e-3)
+
+
+@pytest.mark.parametrize("cohort", [1, 2, 4, 5])
+def test_a_cohort_in_place_of_everybody(cohort: int) -> None:
+    """Proposition 1.9: every cohort of five clients; mean, variance, and the bias of the ratio."""
+    g = seeded(1)
+    moves = torch.randn(5, 3, generator=g).double()
+    p = torch.tensor([0.5, 0.2, 0.15, 0.1, 0.05], dtype=torch.float64)
+    cohorts = [list(S) for S in combinations(range(5), cohort)]
+    plain = torch.stack([moves[S].mean(0) for S in cohorts])
+    torch.testing.assert_close(plain.mean(0), moves.mean(0), rtol=0, atol=1e-14)
+    factor = (5 - cohort) / (cohort * 4)
+    spread = (moves - moves.mean(0)).square().sum(1).mean()
+    found = (plain - moves.mean(0)).square().sum(1).mean()
+    torch.testing.assert_close(found, factor * spread, rtol=1e-12, atol=1e-15)
+    target = p @ moves
+    scaled = torch.stack([5 / cohort * p[S] @ moves[S] for S in cohorts])
+    torch.testing.assert_close(scaled.mean(0), target, rtol=0, atol=1e-14)
+    share = torch.stack([p[S].sum() for S in cohorts])
+    ratio = torch.stack([p[S] @ moves[S] / p[S].sum() for S in cohorts])
+    together = ((share - share.mean())[:, None] * ratio).mean(0)
+    torch.testing.assert_close(ratio.mean(0) - target, -5 / cohort * together, rtol=0, atol=1e-14)
+    assert (float((ratio.mean(0) - target).norm()) > 0.01) == (cohort < 5)
+    if cohort == 1:
+        torch.testing.assert_close(ratio.mean(0), moves.mean(0), rtol=0, atol=1e-14)
+
+
+def test_the_library_takes_the_ratio() -> None:
+    """Proposition 1.9: a client that is drawn alone counts fully, whatever its weight."""
+    x, n = torch.tensor([[[1.0]], [[5.0]]]).double(), torch.ones(2, dtype=torch.long)
+    clients = Clients(x, torch.zeros(2, 1), n, torch.tensor([0.9, 0.1]))
+
+    def loss(w, batch):
+        return 0.5 * (w["w"] - batch[0].mean()).square().sum()
+
+    ends = set()
+    for seed in range(8):
+        state, _ = run(
+            fedavg(gradient(loss), lr=1.0), {"w": torch.zeros(1).double()}, clients,
+            rounds=1, cohort=1, steps=1, batch=1, generator=seeded(seed),
+        )  # fmt: skip
+        ends.add(state.w["w"].item())
+    assert ends == {1.0, 5.0}

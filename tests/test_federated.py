@@ -14,13 +14,15 @@ from fedlearn_lib import (
     fedavg,
     gradient,
     loss_of,
+    maml_gradient,
     map_clients,
     mlp,
     parameters_of,
-    quadratic_loss,
     run,
 )
-from fedlearn_lib.federated import State, _chunk_of
+from fedlearn_lib.data import quadratic_loss
+from fedlearn_lib.federated import State
+from fedlearn_lib.federated.mapping import chunk_of
 
 
 def batches_for(shape: tuple[int, ...], m: int = 3, steps: int = 2, draws: int = 1, b: int = 4):
@@ -110,7 +112,20 @@ def test_permuting_clients_changes_nothing(how: str) -> None:
     [(1, 50, 50), (2**21, 50, 2), (2**23, 5, 1), (79_510, 50, 50), (79_510, 60, 30)],
 )
 def test_chunks_are_equal_and_fit_the_cache(numbers: int, m: int, chunk: int) -> None:
-    assert _chunk_of({"w": torch.zeros(numbers)}, m) == chunk
+    assert chunk_of({"w": torch.zeros(numbers)}, m) == chunk
+
+
+def test_the_hessian_free_step_makes_its_second_point_after_the_first_gradient() -> None:
+    """So that only one of the two points w ± δg is in memory."""
+    seen = []
+
+    def loss(w, batch):
+        seen.append(float(w["w"].detach()))
+        return (w["w"] ** 2).sum()  # g = 2 (w − α 2 w) = 1 at w = 1 with α = 1/4
+
+    oracle = maml_gradient(loss, alpha=0.25, mode="hf", delta=0.125)
+    oracle({"w": torch.tensor([1.0])}, (None, None, None))
+    assert seen == [1.0, 0.5, 1.125, 0.875]
 
 
 X, Y = torch.ones(2, 1, 1, 1), torch.ones(2, 1, 1, 1)
@@ -126,8 +141,8 @@ X, Y = torch.ones(2, 1, 1, 1), torch.ones(2, 1, 1, 1)
         (lambda c, o: fedavg(o, lr=0.1, server_lr=-1), "server_lr must be.*-1"),
         (lambda c, o: map_clients(c, {}, (X, Y), how="threads"), 'how must be.*"loop".*threads'),
         (lambda c, o: map_clients(c, {}, (X, Y), chunk=0), "chunk must be.*0"),
-        (lambda c, o: map_clients(c, {}, (X[:0], Y[:0])), "batches must hold.*0 rows"),
-        (lambda c, o: map_clients(c, {}, (X, Y[:1])), "batches must hold.*2 rows of x and 1 of y"),
+        (lambda c, o: map_clients(c, {}, (X[:0], Y[:0])), "batches must hold.*'x': 0, 'y': 0"),
+        (lambda c, o: map_clients(c, {}, (X, Y[:1])), "batches must hold.*'x': 2, 'y': 1"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_client_runs(make, message: str) -> None:

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from toy_heroes import ENTER, TRUTH, explorer, filters, problem, record
 
-from fedlearn_lib.inclusion.iss import certificate
-from fedlearn_lib.inclusion.path import Path
-from fedlearn_lib.widgets import FiltersEntering, PathExplorer, grid
-from fedlearn_lib.widgets.knots import Paths, paths_of
+from fedlearn_book.widgets import FiltersEntering, PathExplorer, grid
+from fedlearn_book.widgets.knots import Paths, paths_of
+from fedlearn_lib.sparse import certificate
+from fedlearn_lib.sparse.path import Path
 
 POINTS = [(noise, corr) for noise in (0.0, 0.4, 1.0) for corr in (0.0, 0.5, 0.8)]
 
@@ -39,13 +39,13 @@ def shown() -> PathExplorer:
 
 @pytest.mark.parametrize("make", [explorer, filters])
 def test_a_hero_is_one_bundle_that_fetches_nothing(make):
-    bundle = make()._repr_mimebundle_()
+    bundle = make().bundle
     assert set(bundle) == {"text/html", "image/png", "text/plain"}
     html = bundle["text/html"]
     assert len(html.encode()) <= 300_000
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", html)
     assert html.count("</script>") == 1
-    assert bundle == make()._repr_mimebundle_(), "the same bytes twice"
+    assert bundle == make().bundle, "the same bytes twice"
     still = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"], validate=True)))
     assert still.width > 900
     assert len(bundle["text/plain"]) > 80
@@ -54,7 +54,7 @@ def test_a_hero_is_one_bundle_that_fetches_nothing(make):
 @pytest.mark.usefixtures("live")
 @pytest.mark.parametrize("make", [explorer, filters])
 def test_a_hero_talks_to_a_kernel(make):
-    bundle = make()._repr_mimebundle_()
+    bundle = make().bundle
     kernel = "application/vnd.jupyter.widget-view+json"
     assert set(bundle) == {kernel, "image/png", "text/plain"}
 
@@ -172,7 +172,7 @@ def test_one_slider_is_enough_and_a_time_can_be_given():
     assert only._state["t"] == 1.0
     assert only._state["where"] == [1]
     assert only._state["options"]["grid"] == [["noise σ", ["0.1", "1"]]]
-    assert "noise 1. At time 1" in only._repr_mimebundle_()["text/plain"]
+    assert "noise 1. At time 1" in only.bundle["text/plain"]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_wrong_path_figure_is_named(changed: dict, message: str):
 
 
 def test_a_heavy_path_figure_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("fedlearn_lib.widgets.paths.MAX_BYTES", 30_000)
+    monkeypatch.setattr("fedlearn_book.widgets.paths.MAX_BYTES", 30_000)
     with pytest.raises(ValueError, match=r"weighs \d+ kB, at most 30 kB.*it has 9 settings"):
         explorer()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import combinations
 
 import numpy as np
@@ -13,21 +14,18 @@ from toy_clients import random_quadratics, seeded
 
 from fedlearn_lib import (
     Clients,
-    gaussian_clients,
     gradient,
     gradient_dissimilarity,
     hessian_dissimilarity,
-    label_distribution,
     logistic,
     loss_of,
     parameters_of,
     partition_dirichlet,
-    quadratic_clients,
-    quadratic_loss,
-    sliced_wasserstein,
     total_variation,
     wasserstein,
 )
+from fedlearn_lib.data import gaussian_clients, quadratic_clients, quadratic_loss
+from fedlearn_lib.federated import label_distribution, sliced_wasserstein, wasserstein_to_pool
 
 laws = st.lists(st.integers(0, 9), min_size=5, max_size=5).filter(any)
 
@@ -128,6 +126,72 @@ def test_sliced_distance_is_the_mean_over_directions() -> None:
     assert 0 < found[0, 1] < exact[0, 1]
 
 
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("sizes", [[9, 9, 9], [9, 4, 6]])
+def test_sliced_distances_are_those_of_pot(sizes: list[int], order: int) -> None:
+    import ot
+
+    x = torch.randn(sum(sizes), 3, generator=seeded(8), dtype=torch.float64)
+    clients = Clients.of(x, torch.zeros(len(x)), list(torch.arange(len(x)).split(sizes)))
+    u = torch.randn(3, 7, generator=seeded(3), dtype=torch.float64)
+    u = (u / u.norm(dim=0)).numpy()
+    found = sliced_wasserstein(clients, directions=7, order=order, generator=seeded(3))
+    own = [clients.data(i)[0].numpy() for i in range(3)]
+    expected = [
+        [ot.sliced_wasserstein_distance(a, b, projections=u, p=order) for b in own] for a in own
+    ]
+    torch.testing.assert_close(found, torch.tensor(expected).double(), rtol=1e-12, atol=1e-12)
+    assert torch.equal(found, found.T)
+
+
+def test_equal_sizes_need_no_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sort and one difference; POT is asked about ragged clients only."""
+    import ot
+
+    calls: list[int] = []
+    real = ot.wasserstein_1d
+
+    def counted(*args: object, **options: object) -> object:
+        calls.append(1)
+        return real(*args, **options)
+
+    monkeypatch.setattr(ot, "wasserstein_1d", counted)
+    for sizes, needed in (([6, 6, 6], 0), ([6, 6, 5], 3)):
+        calls.clear()
+        parts = list(torch.arange(sum(sizes)).split(sizes))
+        x = torch.randn(sum(sizes), 2, generator=seeded(9))
+        sliced_wasserstein(Clients.of(x, torch.zeros(len(x)), parts), generator=seeded())
+        assert len(calls) == needed
+
+
+x2, y2 = torch.ones(3, 2), torch.zeros(3)
+POOLS = {
+    "NaN": ((torch.tensor([[0.0, torch.nan]] * 3), y2), "x of pool must be finite, got 3 NaN"),
+    "infinite label": ((x2, y2 + torch.inf), "y of pool must be finite"),
+    "lengths": ((x2, y2[:2]), "pool must have.*as many.*got 3 and 2"),
+    "dimension": ((torch.ones(3, 4), y2), r"x of pool must.*\(2,\), got \(4,\)"),
+    "labels": ((x2, torch.zeros(3, 2)), r"y of pool must.*\(\), got \(2,\)"),
+    "empty": ((x2[:0], y2[:0]), "pool.*at least one sample"),
+    "no pair": (x2, r"pool must be a pair \(x, y\)"),
+    "numpy": ((x2.numpy(), y2), r"pool must be a pair \(x, y\) of dense tensors.*array"),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_pools_that_are_none(name: str) -> None:
+    """One NaN made every distance 0, and a pool with fewer labels than inputs was accepted."""
+    clients = Clients.of(torch.randn(4, 2, generator=seeded()), torch.ones(4), [[0, 1], [2, 3]])
+    pool, message = POOLS[name]
+    with pytest.raises(ValueError, match=message):
+        wasserstein_to_pool(clients, pool, on="xy")
+
+
+def test_a_pool_needs_only_the_parts_that_count() -> None:
+    clients = Clients.of(torch.randn(4, 2, generator=seeded()), torch.ones(4), [[0, 1], [2, 3]])
+    by_hand = wasserstein_to_pool(clients, (x2, y2), on="x")
+    assert torch.equal(wasserstein_to_pool(clients, (x2, y2 * torch.nan), on="x"), by_hand)
+
+
 def test_dissimilarities_of_quadratics() -> None:
     """Proposition 2.9: constant γ_G for equal curvatures, growth without bound for others."""
     A, w, p = random_quadratics(m=4, d=3, seed=3)
@@ -201,10 +265,15 @@ def test_label_skew_bounds_the_pull(seed: int) -> None:
             "p must be",
         ),
         (lambda c: total_variation(torch.ones(1), torch.tensor([0.5, 0.5])), "same number"),
+        (
+            lambda c: total_variation(np.array([0.5, 0.5]), torch.tensor([0.5, 0.5])),
+            "p must be a dense tensor, got an array.*as_tensor",
+        ),
         (lambda c: wasserstein(c, on="z"), "'z'"),
         (lambda c: wasserstein(c, order=0), "order"),
         (lambda c: sliced_wasserstein(c, order=1.5, generator=seeded()), "1.5"),
         (lambda c: sliced_wasserstein(c, directions=0, generator=seeded()), "directions"),
+        (lambda c: sliced_wasserstein(c, generator=None), r"generator must be a torch\.Generator"),
         (lambda c: label_distribution(c, 1), "classes=1"),
     ],
 )
@@ -212,6 +281,18 @@ def test_bad_arguments_name_the_value_and_the_remedy(call, words: str) -> None:
     clients = Clients.of(torch.zeros(4, 2), torch.tensor([0, 1, 2, 1]), [[0, 1], [2, 3]])
     with pytest.raises(ValueError, match=words):
         call(clients)
+
+
+def test_without_pot_a_distance_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ot", None)
+    clients = Clients.of(torch.randn(5, 2, generator=seeded()), torch.ones(5), [[0, 1, 2], [3, 4]])
+    for call in (
+        lambda: wasserstein(clients),
+        lambda: wasserstein_to_pool(clients),
+        lambda: sliced_wasserstein(clients, generator=seeded()),
+    ):
+        with pytest.raises(ModuleNotFoundError, match=r"package POT.*python -m pip install POT"):
+            call()
 
 
 def test_a_solver_that_stops_early_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

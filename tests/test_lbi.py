@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
 import torch
 from toy_clients import seeded
 
-from fedlearn_lib import (
-    L1,
+from fedlearn_lib import L1, GroupL2, Path, lbi_path, split_lbi_path
+from fedlearn_lib.sparse import (
     Curve,
-    GroupL2,
-    Path,
     cross_validation,
     discrepancy_time,
-    largest_step,
+    largest_curvature,
     lbi,
-    lbi_path,
-    split_lbi_path,
+    lbi_max_lr,
     validation_curve,
 )
-from fedlearn_lib.inclusion.lbi import largest_curvature
+from fedlearn_lib.sparse.curvature import squared_norm
 
 
 def problem(n: int, p: int, s: int = 3, noise: float = 0.5, seed: int = 0):
@@ -54,7 +52,7 @@ def plain(X, y, *, kappa, lr, steps, free=(), mean=lambda u: u):
 def test_the_path_is_the_plain_recursion(n: int, p: int, free, kappa: float) -> None:
     """Algorithm 9.1: the blocks of steps of the library give the iterates of a plain loop."""
     X, y, _ = problem(n, p)
-    lr = 0.8 * largest_step(X, kappa)
+    lr = 0.8 * lbi_max_lr(X, kappa)
     steps = math.ceil(4 / lr)
     path = lbi_path(X, y, kappa=kappa, lr=lr, steps=steps, free=free)
     wanted = plain(X, y, kappa=kappa, lr=lr, steps=steps, free=free)
@@ -67,11 +65,19 @@ def test_the_path_is_the_plain_recursion(n: int, p: int, free, kappa: float) -> 
 def test_more_variables_may_enter_than_there_are_samples() -> None:
     """Then the run is finished by plain steps, from the same state."""
     X, y, _ = problem(6, 30, noise=2.0)
-    lr = 0.9 * largest_step(X, 0.3)
+    lr = 0.9 * lbi_max_lr(X, 0.3)
     path = lbi_path(X, y, kappa=0.3, lr=lr, steps=200)
     wanted = plain(X, y, kappa=0.3, lr=lr, steps=200)
     assert int((wanted != 0).any(0).sum()) > 6
     assert float((path.w - wanted).abs().max()) < 1e-9
+
+
+def test_a_path_that_has_left_the_floats_says_which_step_is_too_long() -> None:
+    with pytest.warns(
+        RuntimeWarning, match="NaN or infinity: a step of lr=1 is .* kappa=3"
+    ) as said:
+        lbi(lambda b: b - 2, torch.zeros(2), L1(0.0), kappa=3.0, lr=1.0, steps=400)
+    assert [warning.filename for warning in said] == [__file__]
 
 
 def test_without_data_or_before_the_first_entry_nothing_moves() -> None:
@@ -97,7 +103,7 @@ def test_recording_every_so_many_steps_takes_rows_of_the_whole_path(every: int) 
 def test_logistic_is_the_plain_recursion_with_a_logistic_mean() -> None:
     X, y, _ = problem(50, 12)
     X, labels = torch.cat([torch.ones(50, 1).double(), X], 1), (y > 0.3).long()
-    lr = 0.9 * largest_step(X, 5.0, loss="logistic")
+    lr = 0.9 * lbi_max_lr(X, 5.0, loss="logistic")
     path = lbi_path(X, labels, kappa=5.0, lr=lr, steps=300, loss="logistic", free=[0])
     wanted = plain(
         X, labels, kappa=5.0, lr=lr, steps=300, free=[0], mean=lambda u: 1 / (1 + np.exp(-u))
@@ -111,7 +117,7 @@ def test_the_general_loop_takes_any_gradient_and_any_penalty() -> None:
     X, y, _ = problem(60, 12)
     target = torch.linalg.lstsq(X, y).solution
     gradient = lambda B: (X.T @ (X @ B.flatten() - y) / 60).view(4, 3)  # noqa: E731
-    lr = 0.9 * largest_step(X, 4.0)
+    lr = 0.9 * lbi_max_lr(X, 4.0)
     path = lbi(gradient, torch.zeros(4, 3).double(), GroupL2(), kappa=4.0, lr=lr, steps=6000)
     inside = (path.w != 0).any(2)
     assert bool((inside == (path.w != 0).all(2)).all())  # rows enter as one
@@ -125,18 +131,60 @@ def test_the_general_loop_takes_any_gradient_and_any_penalty() -> None:
 def test_a_start_that_is_not_zero_is_kept_where_nothing_is_penalized() -> None:
     """The dual start is β₀/κ: a free coordinate begins where it is told to."""
     start = torch.tensor([0.0, 3.0], dtype=torch.float64)
-    still = lbi(torch.zeros_like, start, L1(torch.tensor([1.0, 0.0])), kappa=7.0, lr=0.1, steps=3)
+    penalty = L1(weights=torch.tensor([1.0, 0.0]))
+    still = lbi(torch.zeros_like, start, penalty, kappa=7.0, lr=0.1, steps=3)
     assert float((still.w - start).abs().max()) < 1e-12
 
 
+@pytest.mark.parametrize("scipy", [True, False])
 @pytest.mark.parametrize("shape", [(40, 7), (7, 40), (700, 650), (650, 900)])
-def test_the_largest_curvature_is_the_spectral_norm(shape) -> None:
+def test_the_largest_curvature_is_the_spectral_norm(shape, scipy, monkeypatch) -> None:
+    if not scipy:  # it does not belong to what the library needs
+        monkeypatch.setitem(sys.modules, "scipy.sparse.linalg", None)
     X = torch.randn(*shape, generator=seeded(), dtype=torch.float64)
     X[:, 0] = 0
     wanted = float(torch.linalg.matrix_norm(X, 2)) ** 2 / shape[0]
     assert largest_curvature(X) == pytest.approx(wanted, rel=1e-6)
-    assert largest_step(X, 5.0) == pytest.approx(2 / (5 * wanted), rel=1e-6)
-    assert largest_step(X, 5.0, loss="logistic") == pytest.approx(8 / (5 * wanted), rel=1e-6)
+    assert lbi_max_lr(X, 5.0) == pytest.approx(2 / (5 * wanted), rel=1e-6)
+    assert lbi_max_lr(X, 5.0, loss="logistic") == pytest.approx(8 / (5 * wanted), rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
+def test_a_rough_curvature_is_a_little_too_small(scale: float) -> None:
+    X = scale * torch.randn(700, 900, generator=seeded(), dtype=torch.float64)
+    exact, rough = largest_curvature(X), largest_curvature(X, rough=True)
+    assert 0.9 * exact < rough < (1 - 1e-4) * exact  # it stopped early, and above a half
+    assert largest_curvature(X[:50], rough=True) == largest_curvature(X[:50])
+    X[:, 0] *= 10  # one large eigenvalue is found at once
+    assert largest_curvature(X, rough=True) == pytest.approx(largest_curvature(X), rel=1e-5)
+
+
+def test_the_norm_of_a_sparse_matrix_is_found_without_its_zeros() -> None:
+    D = torch.eye(800, dtype=torch.float64)
+    D = (D - D.roll(1, 1))[:-1]
+    assert squared_norm(D.to_sparse()) == pytest.approx(squared_norm(D), rel=1e-9)
+    assert squared_norm(D[:20].to_sparse()) == squared_norm(D[:20])
+
+
+def test_a_curvature_of_what_is_not_finite_is_refused() -> None:
+    for shape in [(3, 2), (700, 650)]:
+        with pytest.raises(ValueError, match="X must be finite"):
+            largest_curvature(torch.full(shape, torch.nan))
+    with pytest.raises(ValueError, match="kappa must be a positive finite number, got -1"):
+        lbi_max_lr(torch.eye(2), -1.0)
+
+
+@pytest.mark.parametrize("n", [40, 700])
+def test_a_doubtful_step_is_judged_by_the_sharp_bound(n: int) -> None:
+    """Just below it passes, just above it does not; where it is clear the rough one decides."""
+    X, y, _ = problem(n, 650)
+    largest = lbi_max_lr(X, 2.0)
+    for share in (0.3, 0.51, 0.9999):
+        assert lbi_path(X, y, kappa=2.0, lr=share * largest, steps=1).t[0] == share * largest
+    with pytest.raises(ValueError, match="lr must be below"):
+        lbi_path(X, y, kappa=2.0, lr=1.0001 * largest, steps=1)
+    default = float(lbi_path(X, y, kappa=2.0, steps=1).t[0])
+    assert 0.5 * largest <= default * (1 + 1e-12) < 0.56 * largest
 
 
 def test_the_curvature_of_a_design_of_low_rank() -> None:
@@ -145,16 +193,18 @@ def test_the_curvature_of_a_design_of_low_rank() -> None:
     wanted = float(torch.linalg.matrix_norm(X, 2)) ** 2 / 700
     assert largest_curvature(X) == pytest.approx(wanted, rel=1e-6)
     assert largest_curvature(torch.zeros(700, 800)) == 0.0
-    assert largest_step(torch.zeros(3, 2), 1.0) == math.inf
+    assert lbi_max_lr(torch.zeros(3, 2), 1.0) == math.inf
 
 
 def test_an_unstable_step_is_refused_and_can_be_watched() -> None:
     X, y, _ = problem(40, 10)
-    largest = largest_step(X, 0.01)
+    largest = lbi_max_lr(X, 0.01)
     with pytest.raises(ValueError, match=f"lr must be below {largest:.6g}.*check=False"):
         lbi_path(X, y, kappa=0.01, lr=1.001 * largest, steps=10)
     wild = lbi_path(X, y, kappa=0.01, lr=1.5 * largest, steps=400, check=False)
     assert float(wild.w[-1].norm()) > 1e6
+    beyond = lbi_path(X, y, kappa=0.01, lr=3 * largest, steps=3000, check=False)
+    assert not bool(torch.isfinite(beyond.w[-1]).all())  # too large for floats, without a warning
     tame = lbi_path(X, y, kappa=0.01, lr=0.999 * largest, steps=400)
     assert float(tame.w.norm(dim=1).max()) < 10
 
@@ -162,16 +212,17 @@ def test_an_unstable_step_is_refused_and_can_be_watched() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"y": torch.ones(3)}, r"got \[4, 2\] and \[3\]"),
+        ({"y": torch.ones(3)}, r"y must be \[n\] with the axes \[4, 2\] of X, got \[3\]"),
         ({"X": torch.full((4, 2), torch.nan)}, "X must be finite, got 8"),
         ({"y": torch.tensor([1.0, 2.0, torch.inf, 0.0])}, "y must be finite, got 1"),
-        ({"loss": "hinge"}, '"squared" or "logistic", got \'hinge\''),
+        ({"loss": "hinge"}, "loss must be one of .*'squared', 'logistic'.*, got 'hinge'"),
         ({"loss": "logistic"}, r"labels 0 and 1, got \[1.0, 2.0\]"),
-        ({"kappa": -1.0}, "kappa must be a positive number, got -1.0"),
-        ({"lr": math.nan}, "lr must be a positive number, got nan"),
+        ({"kappa": -1.0}, "kappa must be a positive finite number, got -1.0"),
+        ({"lr": math.nan}, "lr must be a number, or None, got nan"),
+        ({"lr": 0.0}, "lr must be a positive finite number, got 0.0"),
         ({"steps": 0}, "steps must be an integer of at least 1, got 0"),
-        ({"every": 1.5}, "every must be an integer of at least 1, got 1.5"),
-        ({"free": [2]}, r"free must be numbers of columns from 0 to 1, got \[2\]"),
+        ({"every": 1.5}, "every must be an integer, got 1.5"),
+        ({"free": [2]}, r"free must be different columns from 0 to 1, got \[2\]"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, message) -> None:
@@ -200,6 +251,45 @@ def test_the_simplest_model_is_the_first_within_one_standard_error() -> None:
     t, spread = torch.arange(4.0), torch.tensor([9.0, 9.0, 0.5, 9.0])
     assert Curve(t, torch.tensor([2.0, 1.4, 1.0, 1.2]), spread).simplest() == 1.0
     assert Curve(t, torch.tensor([2.0, 1.6, 1.0, 1.2]), spread).simplest() == 2.0
+
+
+def test_a_model_without_a_number_for_its_error_is_never_the_best() -> None:
+    t, nan = torch.tensor([1.0, 2.0, 3.0]), math.nan
+    curve = Curve(t, torch.tensor([nan, 0.3, 0.2]), torch.tensor([nan, 0.2, 0.2]))
+    assert (curve.best(), curve.simplest()) == (3.0, 2.0)
+    assert Curve(t, torch.tensor([0.3, math.inf, nan]), torch.full((3,), nan)).simplest() == 1.0
+    for choose in (Curve.best, Curve.simplest):
+        with pytest.raises(ValueError, match="error must have a finite entry, got 3 times"):
+            choose(Curve(t, torch.full((3,), nan), torch.zeros(3)))
+
+
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_held_out_data_must_be_finite(name) -> None:
+    data = {"X": torch.eye(8), "y": torch.ones(8)}
+    path = lbi_path(**data, kappa=1.0, steps=3)
+    data[name] = data[name].clone()
+    data[name][0] = math.inf if name == "y" else math.nan
+    with pytest.raises(ValueError, match=f"{name} must be finite"):
+        validation_curve(path, **data)
+    with pytest.raises(ValueError, match=f"{name} must be finite"):
+        cross_validation(run_lbi, **data, times=path.t, folds=2, generator=seeded())
+
+
+def test_times_beyond_the_end_of_a_path_are_named() -> None:
+    X, y, _ = problem(30, 4)
+    fit = lambda X, y: lbi_path(X, y, kappa=5.0, lr=0.01, steps=50)  # noqa: E731
+    times = torch.tensor([0.25, 0.5, 0.75, 1.0])
+    with pytest.warns(UserWarning, match=r"2 of 4 times lie beyond 0\.5, where the path of a fold"):
+        curve = cross_validation(fit, X, y, times, folds=3, generator=seeded())
+    assert curve.error[1] == curve.error[3]
+    cross_validation(fit, X, y, times[:2], folds=3, generator=seeded())  # warns of nothing
+
+
+def test_a_path_is_read_at_times_that_are_times() -> None:
+    with pytest.raises(ValueError, match="t must be finite and never fall"):
+        Path(torch.tensor([1.0, 3.0, 2.0]), *2 * [torch.eye(3)])
+    with pytest.raises(ValueError, match="t must be a number, got nan"):
+        Path(torch.tensor([1.0]), *2 * [torch.eye(1)]).at(math.nan)
 
 
 def test_cross_validation_scores_each_sample_by_a_path_that_has_not_seen_it() -> None:
@@ -256,7 +346,7 @@ def test_the_helpers_read_paths_of_named_tensors_and_of_sparse_copies() -> None:
             ) for k in (0, 1)
         ]  # fmt: skip
         assert curves[0].error.tolist() == pytest.approx(curves[1].error.tolist())
-    for call in (validation_curve, lambda *args: discrepancy_time(*args, 1.0)):
+    for call in (validation_curve, lambda path, X, y: discrepancy_time(path, X, y, 1.0)):
         with pytest.raises(ValueError, match=r"one tensor, got a dictionary with \['b', 'a'\]"):
             call(named, X, y)
 
@@ -271,19 +361,41 @@ def test_the_discrepancy_time_is_the_first_below_the_noise() -> None:
     assert discrepancy_time(path, X, y, sigma=0.01) == math.inf
 
 
+def run_lbi(X: torch.Tensor, y: torch.Tensor) -> Path:
+    return lbi_path(X, y, kappa=1.0, steps=3)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p, X, y: validation_curve(p, X[:1], y[:1]), r"two or more.*\(1, 3\)"),
-        (lambda p, X, y: discrepancy_time(p, X, y, -1.0), "standard deviation, got -1.0"),
         (
-            lambda p, X, y: cross_validation(None, X, y, p.t, folds=3, generator=seeded()),
-            "3 folds need at least 6 samples",
+            lambda p, X, y: validation_curve(p, X[:1], y[:1]),
+            r"at least 2 samples to hold out.*\[1, 3\]",
         ),
         (
-            lambda p, X, y: cross_validation(None, X, y, p.t, folds=1, generator=seeded()),
+            lambda p, X, y: discrepancy_time(p, X, y, -1.0),
+            "sigma must be a standard deviation, got -1.0",
+        ),
+        (
+            lambda p, X, y: cross_validation(run_lbi, X, y, p.t, folds=3, generator=seeded()),
+            "at least 6 samples for folds=3",
+        ),
+        (
+            lambda p, X, y: cross_validation(run_lbi, X, y, p.t, folds=1, generator=seeded()),
             "folds must be an integer of at least 2, got 1",
         ),
+        (
+            lambda p, X, y: cross_validation(
+                torch.mul, torch.ones(4, 2), torch.ones(4), p.t, folds=2, generator=seeded()
+            ),
+            "fit must return a Path, got Tensor",
+        ),
+        (
+            lambda p, X, y: validation_curve(p, X, y, lambda w, X, y: w.mean()),
+            r"score must return one number a sample, \[3\]",
+        ),
+        (lambda p, X, y: validation_curve(p, X[:, :2], y), "w and X and y do not fit together"),
+        (lambda p, X, y: discrepancy_time(p, X[:, :2], y, 1.0), r"path.w must be the 2 coeff"),
     ],
 )
 def test_stopping_refuses_what_cannot_be_judged(call, message) -> None:

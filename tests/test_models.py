@@ -8,12 +8,24 @@ from torch import nn
 from torch.nn import functional
 from toy_clients import assert_close, seeded
 
-from fedlearn_lib import accuracy_of, gradient, hvp, lenet, logistic, loss_of, mlp, parameters_of
+from fedlearn_lib import (
+    accuracy_of,
+    axpy,
+    gradient,
+    hvp,
+    lenet,
+    logistic,
+    loss_of,
+    maml_gradient,
+    mlp,
+    norm,
+    parameters_of,
+)
 from fedlearn_lib import resnet as small_resnet
 
 MODELS = {
     "logistic": (lambda seed=0: logistic(6, 3, seed=seed), (6,)),
-    "relu": (lambda seed=0: mlp(6, 5, 3, seed=seed), (6,)),
+    "relu": (lambda seed=0: mlp(6, 5, 3, activation="relu", seed=seed), (6,)),
     "elu": (lambda seed=0: mlp(6, 5, 4, 3, activation="elu", seed=seed), (6,)),
     "tanh": (lambda seed=0: mlp(6, 5, 3, activation="tanh", seed=seed), (2, 3)),
     "lenet": (lambda seed=0: lenet(classes=3, seed=seed), (1, 28, 28)),
@@ -48,19 +60,6 @@ def test_inside_and_outside_vmap_the_gradient_is_the_same(name: str) -> None:
     w, oracle = parameters_of(model), gradient(loss_of(model))
     inside = torch.func.vmap(lambda x, y: oracle(w, ((x, y),)))(x[None], y[None])
     assert_close({key: value[0] for key, value in inside.items()}, oracle(w, ((x, y),)), 1e-12)
-
-
-def test_the_gradient_needs_no_grad_mode_and_leaves_no_graph() -> None:
-    model = mlp(6, 5, 3)
-    w = {key: value.requires_grad_() for key, value in parameters_of(model).items()}
-    x, y = batch_for((6,))
-    batch = (x.float(), y)
-    with torch.no_grad():
-        quiet = gradient(loss_of(model))(w, (batch,))
-    loud = gradient(loss_of(model))(w, (batch,))
-    assert_close(quiet, loud, 0)
-    assert not any(value.requires_grad for value in loud.values())
-    assert all(value.grad is None for value in w.values())
 
 
 def test_a_parameter_that_the_loss_ignores_has_slope_zero() -> None:
@@ -130,3 +129,76 @@ def test_layers_that_keep_and_draw_nothing_are_welcome() -> None:
         batch = (torch.tensor([[1.0, 2.0], [3.0, 5.0]]), torch.zeros(2))
         w = parameters_of(model)
         assert torch.equal(loss(w, batch), loss(w, batch))
+
+
+def hessian_free_error(model: nn.Module) -> float:
+    """The largest error of the Hessian-free gradient on ten batches, relative to the exact one."""
+    loss, g = loss_of(model), seeded(3)
+    w = {key: 2 * value for key, value in parameters_of(model).items()}
+    errors = []
+    for _ in range(10):
+        D = (torch.randn(20, 8, generator=g).double(), torch.randint(3, (20,), generator=g))
+        exact, hf = (
+            maml_gradient(loss, 0.5, mode, delta=1e-2)(w, (D,) * 3) for mode in ("exact", "hf")
+        )
+        errors.append(float(norm(axpy(-1.0, hf, exact)) / norm(exact)))
+    return max(errors)
+
+
+def test_the_default_activation_suits_the_hessian_free_gradient() -> None:
+    """tanh has no kink; ReLU's gradient jumps between w − δg and w + δg (Proposition 3.7)."""
+    assert hessian_free_error(mlp(8, 16, 3).double()) < 1e-3
+    assert hessian_free_error(mlp(8, 16, 3, activation="relu").double()) > 0.05
+
+
+# --- what w must hold
+
+
+def misfits(w):
+    weight, bias = w["1.weight"], w["1.bias"]
+    return {
+        "misspelled": ({"1.wieght": weight, "1.bias": bias}, "no 1.weight, unknown 1.wieght"),
+        "missing": ({"1.bias": bias}, "no 1.weight;"),
+        "extra": (w | {"2.bias": bias}, "unknown 2.bias;"),
+        "shape": (w | {"1.bias": bias[:1]}, r"1.bias.*\(1,\) instead of \(3,\)"),
+        "stacked": ({k: v.expand(2, *v.shape) for k, v in w.items()}, r"\(2, 3, 4\)"),
+    }
+
+
+@pytest.mark.parametrize("name", misfits(parameters_of(logistic(4, 3))))
+@pytest.mark.parametrize("make", [loss_of, accuracy_of])
+def test_w_must_have_the_models_names_and_shapes(make, name: str) -> None:
+    """A name that w lacks would be taken from the model itself: nothing would train."""
+    model = logistic(4, 3)
+    function, batch = make(model), (torch.zeros(5, 4), torch.zeros(5, dtype=torch.long))
+    w, message = misfits(parameters_of(model))[name]
+    calls = [
+        lambda: function(w, batch),
+        lambda: torch.func.vmap(function, in_dims=(None, 0))(w, tuple(b[None] for b in batch)),
+    ]
+    if make is loss_of:
+        calls.append(lambda: gradient(function)(w, (batch,)))
+    for call in calls:
+        with pytest.raises(ValueError, match=f"w must have.*{message}.*parameters_of"):
+            call()
+
+
+def test_a_loss_does_not_look_at_the_models_own_parameters() -> None:
+    model = logistic(4, 3)
+    loss, w = loss_of(model), parameters_of(model)
+    batch = (torch.randn(5, 4, generator=seeded()), torch.zeros(5, dtype=torch.long))
+    before = loss(w, batch)
+    with torch.no_grad():
+        model[1].weight += 1.0
+    assert torch.equal(loss(w, batch), before)
+
+
+def test_weights_that_two_layers_share_have_one_name() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)).double()
+    model[2].weight = model[0].weight
+    w, x = parameters_of(model), torch.ones(2, 3).double()
+    moved = loss_of(model, lambda out, y: out.sum())(w | {"0.weight": w["0.weight"] + 1}, (x, x))
+    with torch.no_grad():
+        model.get_parameter("0.weight").add_(1)
+    assert "2.weight" not in w
+    torch.testing.assert_close(moved, model(x).sum().detach())

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import io
-import shutil
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from toy_clients import seeded
 
-from fedlearn_lib import SplitLBI, lenet, optim, penalty_groups, record_path
-from fedlearn_lib.optim import PENALTIES, PIECE
+from fedlearn_lib import SplitLBI, lenet, penalty_groups, project, record_path
+from fedlearn_lib.sparse import optim, split_lbi
+from fedlearn_lib.sparse.groups import named
+from fedlearn_lib.sparse.optim import PIECE
+from fedlearn_lib.sparse.options import DEFAULTS, PENALTIES
 
 KAPPA, NU, LR = 1.7, 0.6, 0.3
 FORMS = ["coupled", "loss"]
@@ -174,7 +178,12 @@ def test_it_works_where_the_parameters_are(monkeypatch, device, form, penalty) -
     """State, copies and records are made there, and only a processor's tensors are cut."""
     seen = []
     whole = optim.shrink
-    monkeypatch.setattr(optim, "shrink", lambda v, *a: seen.append(len(v)) or whole(v, *a))
+
+    def watched(v, *options):
+        seen.append(len(v))
+        return whole(v, *options)
+
+    monkeypatch.setattr(optim, "shrink", watched)
     w = nn.Parameter(torch.ones(70, PIECE // 64, device=device))
     options = dict(momentum=0.9, momentum_on=form, weight_decay=0.1)
     optimizer = SplitLBI([("w", w)], 0.5, nu=0.1, penalty=penalty, **options)
@@ -282,13 +291,14 @@ def test_groups_may_differ_in_everything() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(lr=-1.0), "lr must be zero or positive, got -1.0"),
-        (dict(kappa=0.0), "kappa must be a positive number, got 0.0"),
-        (dict(nu=float("nan")), "nu must be a positive number, got nan"),
+        (dict(lr=-1.0), "lr must be a finite number of at least 0, got -1.0"),
+        (dict(lr=float("inf")), "lr must be a finite number of at least 0, got inf"),
+        (dict(kappa=0.0), "kappa must be a positive finite number, got 0.0"),
+        (dict(nu=float("nan")), "nu must be a positive finite number, got nan"),
         (dict(penalty="L1"), "penalty must be one of .* got 'L1'"),
         (dict(momentum=1.0), r"momentum must be in \[0, 1\), got 1.0"),
         (dict(momentum_on="all"), "momentum_on must be one of .* got 'all'"),
-        (dict(weight_decay=-0.1), "weight_decay must be zero or positive, got -0.1"),
+        (dict(weight_decay=-0.1), "weight_decay must be a finite number of at least 0, got -0.1"),
         (dict(penalty="group"), r"two or more dimensions.*'0.bias'.*shape \(4,\)"),
     ],
 )
@@ -309,13 +319,172 @@ def test_a_misfit_names_its_tensor_also_in_a_group_that_is_added_later() -> None
         SplitLBI([nn.Parameter(torch.ones(2, dtype=torch.complex64))], lr=0.1)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"params": []}, "params must be a list of tensors"),
+        ({"grads": []}, "grads must be a list of tensors, one for each of params"),
+        ({"grads": [torch.ones(3)]}, r"grads\[0\] must be .* in the shape of params\[0\]"),
+        ({"duals": [None]}, r"duals\[0\] must be a dense tensor"),
+        ({"buffers": [None], "momentum": 0.5}, r"buffers\[0\] must be a dense tensor"),
+        ({"kappa": float("nan")}, "kappa must be a number, got nan"),
+        ({"penalty": "L1"}, "penalty must be one of"),
+        ({"scaled": 1}, "scaled must be True or False, got 1"),
+        ({"penalty": "group"}, r"two or more dimensions.*'params\[0\]'"),
+    ],
+)
+def test_a_step_on_lists_is_refused_before_anything_moves(change, message) -> None:
+    w, v = torch.ones(2), torch.ones(2)
+    good = {"params": [w], "grads": [torch.ones(2)], "duals": [v], "buffers": [None],
+            "lr": 0.1, "kappa": 1.0, "nu": 1.0, "penalty": "l1"}  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        split_lbi(**(good | change))
+    assert w.tolist() == v.tolist() == [1.0, 1.0]
+
+
+def test_what_makes_no_optimizer_names_the_argument() -> None:
+    optimizer = SplitLBI([nn.Parameter(torch.ones(2))], lr=0.1)
+    with pytest.raises(ValueError, match=r"params do not make .* empty parameter list"):
+        SplitLBI([], lr=0.1)
+    for params in (None, ["word"], [torch.ones(2, requires_grad=True) * 2]):
+        with pytest.raises(ValueError, match="params do not make groups of parameters: "):
+            SplitLBI(params, lr=0.1)
+        with pytest.raises(ValueError, match="param_group makes no group of parameters: "):
+            optimizer.add_param_group({"params": params})
+    assert len(optimizer.param_groups) == 1
+    with pytest.raises(ValueError, match="closure must be a function, got 3"):
+        optimizer.step(3)
+    with pytest.raises(ValueError, match="optimizer must be a SplitLBI, got SGD"):
+        record_path(torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1))
+
+
 def test_questions_about_foreign_parameters_are_refused() -> None:
     model = network()
     optimizer = SplitLBI(penalty_groups(model), lr=0.1)
     with pytest.raises(ValueError, match="a parameter of this optimizer"):
         optimizer.support(model[0].weight.detach().clone())
-    with pytest.raises(ValueError, match="no sparse copy"):
-        optimizer.gamma(model[0].bias)
+
+
+def test_a_parameter_without_a_penalty_is_its_own_copy() -> None:
+    """So the copies of all parameters project a network, and do not share its memory."""
+    model = network()
+    optimizer = SplitLBI(penalty_groups(model), lr=1.0, nu=1.0)
+    train(model, optimizer, 6)
+    copies = {name: optimizer.gamma(p) for name, p in model.named_parameters()}
+    assert torch.equal(copies["0.bias"], model[0].bias.detach())
+    copies["0.bias"].zero_()
+    assert model[0].bias.detach().abs().min() > 0
+    w = {name: p.detach() for name, p in model.named_parameters()}
+    supports = {name: optimizer.support(p) for name, p in model.named_parameters()}
+    projected, wanted = project(w, copies | {"0.bias": w["0.bias"]}), project(w, supports)
+    assert all(torch.equal(projected[name], wanted[name]) for name in w)
+
+
+def test_a_state_from_before_an_option_was_added_gets_its_default() -> None:
+    straight, broken = network(), network()
+    options = dict(lr=LR, nu=NU, momentum=0.5)
+    whole, first = (SplitLBI(penalty_groups(m), **options) for m in (straight, broken))
+    train(straight, whole, 6)
+    train(broken, first, 3)
+    stored = first.state_dict()
+    for group in stored["param_groups"]:
+        del group["scaled"], group["momentum_on"], group["weight_decay"]
+    second = SplitLBI(penalty_groups(broken), lr=9.0, scaled=True, weight_decay=0.3)
+    second.load_state_dict(stored)
+    train(broken, second, 3)
+    assert largest_gap(straight, broken) == 0.0
+    given = inspect.signature(SplitLBI).parameters
+    assert {name: given[name].default for name in DEFAULTS} == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("nu", -1.0), ("kappa", 0.0), ("momentum", 1.5), ("weight_decay", -0.1)]
+)
+def test_an_option_set_out_of_range_later_is_refused_before_anything_moves(name, value) -> None:
+    model = network()
+    optimizer = SplitLBI(penalty_groups(model), lr=LR)
+    train(model, optimizer, 1)
+    before = copy.deepcopy(model)
+    optimizer.param_groups[0][name] = value
+    with pytest.raises(ValueError, match=f"{name} must be .*got {value}"):
+        optimizer.step()
+    assert largest_gap(before, model) == 0.0
+
+
+def test_path_time_stands_still_where_nothing_has_a_gradient() -> None:
+    a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = SplitLBI([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.25)
+    optimizer.step()
+    a.grad = torch.zeros(2)
+    optimizer.step()
+    assert [float(group["time"]) for group in optimizer.param_groups] == [0.25, 0.0]
+
+
+def test_clipped_gradients_are_the_gradients() -> None:
+    """Clipping acts on p.grad before the step: the same as a loss with these gradients."""
+    clipped, scaled = network(), network()
+    one, other = (SplitLBI(penalty_groups(m), lr=LR, nu=NU) for m in (clipped, scaled))
+    x, y = batch()
+    for _ in range(5):
+        for model, optimizer in ((clipped, one), (scaled, other)):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            if model is clipped:
+                assert nn.utils.clip_grad_norm_(model.parameters(), 0.05) > 0.06
+            else:
+                norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+                for p in model.parameters():
+                    p.grad *= 0.05 / (norm + 1e-6)  # as torch does
+            optimizer.step()
+    assert largest_gap(clipped, scaled) < 1e-14
+
+
+def test_mixed_precision_trains_the_same_network_up_to_its_rounding() -> None:
+    """bfloat16 inside the loss; weights, duals and buffers stay in single precision."""
+    plain, mixed = network(torch.float32), network(torch.float32)
+    options = dict(lr=1.0, kappa=0.1, nu=0.3, momentum=0.5)
+    one, other = (SplitLBI(penalty_groups(m), **options) for m in (plain, mixed))
+    x, y = batch(torch.float32)
+    for _ in range(10):
+        for model, optimizer in ((plain, one), (mixed, other)):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=model is mixed):
+                loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+    assert 0 < largest_gap(plain, mixed) < 0.05  # bfloat16 has three digits
+    assert {v.dtype for s in other.state.values() for v in s.values()} == {torch.float32}
+    assert one.support(plain[0].weight).any()
+
+
+def test_a_network_in_half_precision_keeps_its_state_in_it() -> None:
+    model = network(torch.bfloat16)
+    optimizer = SplitLBI(penalty_groups(model), lr=1.0, kappa=0.1, nu=0.3, momentum=0.5)
+    train(model, optimizer, 6)
+    assert {v.dtype for s in optimizer.state.values() for v in s.values()} == {torch.bfloat16}
+    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+    assert optimizer.gamma(model[0].weight).dtype == torch.bfloat16
+    assert optimizer.support(model[0].weight).any()
+
+
+def test_a_processor_updates_large_tensors_piece_by_piece(monkeypatch) -> None:
+    """No more than PIECE numbers at once, unless one row is longer; small tensors stay whole."""
+    seen: list[int] = []
+    whole = optim.shrink
+
+    def counted(v: Tensor, *rest: Any) -> Tensor:
+        seen.append(v.numel())
+        return whole(v, *rest)
+
+    monkeypatch.setattr(optim, "shrink", counted)
+    for shape, pieces in [((70, PIECE // 64), 2), ((3, PIECE + 5), 3), ((4, PIECE // 4), 1)]:
+        w = nn.Parameter(torch.ones(shape))
+        w.grad = torch.zeros_like(w)
+        SplitLBI([w], 0.5).step()
+        assert len(seen) == pieces
+        assert sum(seen) == w.numel()
+        assert max(seen) <= max(PIECE, w[0].numel())
+        seen.clear()
 
 
 def test_sparse_gradients_are_refused() -> None:
@@ -332,10 +501,15 @@ def test_a_network_falls_into_filters_weights_and_the_rest() -> None:
                      None: ["0.bias", "1.weight", "1.bias", "3.bias"]}  # fmt: skip
     assert set(found) == set(PENALTIES)
     assert {g["nu"] for g in penalty_groups(lenet(), nu=3.0)} == {3.0}
+    transposed = penalty_groups(nn.ConvTranspose2d(2, 5, 3))  # p[g] is an input channel
+    assert [(g["penalty"], [name for name, _ in g["params"]]) for g in transposed] == [
+        (None, ["weight", "bias"])
+    ]
+    assert [name for name, _ in named(penalty_groups(model)[0])] == ["0.weight"]  # before a step
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.filterwarnings("ignore:.*lr_scheduler.step:UserWarning")  # it cannot see the calls
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
 @pytest.mark.filterwarnings("ignore:Skipping serialization:UserWarning")  # of PyTorch 2.6
@@ -386,7 +560,7 @@ def one_of_two(rank: int, store: str, out: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_the_model_of_one(tmp_path) -> None:
-    torch.multiprocessing.spawn(
+    torch.multiprocessing.spawn(  # type: ignore[attr-defined]
         one_of_two, (str(tmp_path / "store"), str(tmp_path / "out")), nprocs=2
     )
     alone = network()

@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 import torch
 
+from fedlearn_book.reproductions import optimizers, tickets
+from fedlearn_book.reproductions.tickets import images
 from fedlearn_lib import load
 from fedlearn_lib.data import Dataset
-from fedlearn_lib.reproductions import optimizers, tickets
-from fedlearn_lib.reproductions.tickets import images
 
 
 def few(color: bool = False) -> Dataset:

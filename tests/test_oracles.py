@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from toy_clients import assert_close, random_quadratics, seeded
 from fedlearn_lib import (
     adapt,
     axpy,
+    dot,
     gradient,
     hvp,
     loss_of,
@@ -19,9 +21,10 @@ from fedlearn_lib import (
     mlp,
     norm,
     parameters_of,
-    quadratic_loss,
+    perfedavg,
 )
-from fedlearn_lib.oracles import MODES
+from fedlearn_lib.data import quadratic_loss
+from fedlearn_lib.federated.maml import MODES
 
 MODEL = mlp(4, 6, 3, activation="tanh", seed=1).double()
 LOSS = loss_of(MODEL)
@@ -102,6 +105,31 @@ def test_first_order_needs_two_batches_and_looks_at_the_adapted_model() -> None:
     oracle = maml_gradient(LOSS, 0.4, "fo")
     assert_close(oracle(W, (D, E)), expected, 0)
     assert_close(oracle(W, (D, E, H)), expected, 0)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_several_steps_are_the_derivative_of_adapt_then_lose(steps: int) -> None:
+    """Proposition 5.15: with D'' = D it is autograd of w ↦ f(w^ν; D'), ν steps of adapt."""
+    D, E = batches(2)
+    expected = torch.func.grad(lambda w: LOSS(adapt(LOSS, w, D, 0.3, steps), E))(W)
+    assert_close(maml_gradient(LOSS, 0.3, steps=steps)(W, (D, E, D)), expected, 1e-10)
+
+
+def test_several_steps_take_each_hessian_where_the_step_was_made() -> None:
+    """Proposition 5.15: (I − αH(w⁰))(I − αH(w¹))∇f(w²; D'), the Hessians from D''; FO and HF."""
+    D, E, H = batches(3)
+    alpha, slope = 0.4, gradient(LOSS)
+    first = axpy(-alpha, slope(W, (D,)), W)
+    g = slope(axpy(-alpha, slope(first, (D,)), first), (E,))
+    by_hand = flat(g)
+    for where in (first, W):
+        by_hand = by_hand - alpha * hessian(where, H) @ by_hand
+    exact, fo, hf = (
+        maml_gradient(LOSS, alpha, mode, 1e-4, steps=2)(W, (D, E, H)) for mode in MODES
+    )
+    torch.testing.assert_close(flat(exact), by_hand, rtol=0, atol=1e-12)
+    assert_close(fo, g, 0)
+    assert 0 < gap(hf, exact) < 1e-6 < gap(fo, exact)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -315,6 +343,112 @@ def test_hvp_of_a_linear_loss_is_zero() -> None:
     assert_close(found, {"w": torch.zeros(2)}, 0)
 
 
+# ---------------------------------------------------------------- derivatives from outside
+
+
+def cube(w, batch):
+    return (w["w"] ** 3).sum()
+
+
+def slopes_of(value: torch.Tensor, w) -> dict[str, torch.Tensor]:
+    return dict(zip(w, torch.autograd.grad(value, tuple(w.values())), strict=True))
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_autograd_sees_the_steps_of_adapt(steps: int) -> None:
+    """One step on w³ from w = 2 with α = 0.1 ends at 0.8, where d/dw is 3·0.64·(1 − 1.2)."""
+    w = {"w": torch.tensor(2.0, dtype=torch.float64, requires_grad=True)}
+    found = slopes_of(cube(adapt(cube, w, None, 0.1, steps), None), w)["w"].item()
+
+    def end(v: float) -> float:
+        for _ in range(steps):
+            v -= 0.1 * 3 * v**2
+        return v**3
+
+    assert found == pytest.approx((end(2 + 1e-6) - end(2 - 1e-6)) / 2e-6, rel=1e-8)
+    if steps == 1:
+        assert found == pytest.approx(-0.384, rel=1e-12)
+
+
+D, E, H = batches(3)
+V = {n: torch.randn(v.shape, generator=seeded(8)).double() for n, v in W.items()}
+FUNCTIONS = {
+    "adapt, one step": lambda w: LOSS(adapt(LOSS, w, D, 0.4), E),
+    "adapt, two steps": lambda w: LOSS(adapt(LOSS, w, D, 0.4, steps=2), E),
+    "gradient": lambda w: dot(gradient(LOSS)(w, (D,)), V),
+    "hvp": lambda w: dot(hvp(LOSS, w, D, V), V),
+    "hvp along w": lambda w: dot(hvp(LOSS, W, D, w), V),
+    "exact": lambda w: dot(maml_gradient(LOSS, 0.4)(w, (D, E, H)), V),
+    "fo": lambda w: dot(maml_gradient(LOSS, 0.4, "fo")(w, (D, E)), V),
+    "hf": lambda w: dot(maml_gradient(LOSS, 0.4, "hf", 0.05)(w, (D, E, H)), V),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_autograd_torch_func_and_finite_differences_agree(name: str) -> None:
+    function = FUNCTIONS[name]
+    leaves = {n: v.clone().requires_grad_() for n, v in W.items()}
+    found = slopes_of(function(leaves), leaves)
+    for k in range(3):
+        v = {n: torch.randn(x.shape, generator=seeded(k)).double() for n, x in W.items()}
+        ends = [float(function(axpy(side * 1e-5, v, W))) for side in (1, -1)]
+        assert float(dot(found, v)) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6)
+    assert_close(found, torch.func.grad(function)(W), 1e-12)
+
+
+def test_the_gradient_of_the_exact_gradient_is_the_hessian_of_what_is_adapted_for() -> None:
+    """With D'' = D the exact oracle is ∇F, so its derivative along v is ∇²F v = hvp of F."""
+    leaves = {n: v.clone().requires_grad_() for n, v in W.items()}
+    found = slopes_of(dot(maml_gradient(LOSS, 0.4)(leaves, (D, E, D)), V), leaves)
+
+    def F(w, batch):
+        return LOSS(adapt(LOSS, w, D, 0.4), E)
+
+    assert_close(found, hvp(F, W, None, V), 1e-12)
+
+
+def test_autograd_sees_the_batch() -> None:
+    """A derivative in the data, as for finding the sample that moves a model most."""
+    x, y = D
+    seen = x.clone().requires_grad_()
+    found = torch.autograd.grad(dot(gradient(LOSS)(W, ((seen, y),)), V), seen)[0]
+    expected = torch.func.grad(lambda x: dot(gradient(LOSS)(W, ((x, y),)), V))(x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    assert float(found.abs().max()) > 1e-3
+
+
+def test_who_asks_for_no_derivative_gets_no_graph() -> None:
+    leaves = {n: v.clone().requires_grad_() for n, v in W.items()}
+    with torch.no_grad():
+        quiet = [gradient(LOSS)(leaves, (D,)), hvp(LOSS, leaves, D, V), adapt(LOSS, leaves, D, 0.4)]
+    plain = [gradient(LOSS)(W, (D,)), hvp(LOSS, W, D, V), adapt(LOSS, W, D, 0.4)]
+    loud = [
+        gradient(LOSS)(leaves, (D,)), hvp(LOSS, leaves, D, V), adapt(LOSS, leaves, D, 0.4)
+    ]  # fmt: skip
+    for a, b, c in zip(quiet, plain, loud, strict=True):
+        assert_close(a, b, 0)
+        assert_close({n: v.detach() for n, v in c.items()}, b, 0)
+        assert not any(v.requires_grad for v in (a | b).values())
+    assert all(v.grad is None for v in leaves.values())
+
+
+def test_the_default_delta_is_a_thousandth() -> None:
+    """In ``maml_gradient``, as its docstring says; the error of "hf" tells one δ from another."""
+    found = [maml_gradient(LOSS, 0.4, "hf", *more)(W, (D, E, H)) for more in ((), (1e-3,), (2e-3,))]
+    assert_close(found[0], found[1], 0)
+    assert gap(found[0], found[2]) > 1e-9
+
+
+def test_the_default_delta_of_perfedavg_is_the_same() -> None:
+    draws = tuple(torch.stack(parts)[None] for parts in zip(D, E, H, strict=True))
+    found = [
+        perfedavg(LOSS, alpha=0.4, beta=1.0, mode="hf", **more).client(W, draws)
+        for more in ({}, {"delta": 1e-3}, {"delta": 2e-3})
+    ]
+    assert_close(found[0], found[1], 0)
+    assert gap(found[0], found[2]) > 1e-9
+
+
 # ---------------------------------------------------------------- many sines
 
 
@@ -375,15 +509,15 @@ def test_vmap_over_clients_is_the_loop(mode: str) -> None:
 
 @pytest.mark.parametrize("alpha", [-0.1, math.nan, math.inf, "0.1", None])
 def test_a_step_that_is_no_step_is_refused(alpha: object) -> None:
-    with pytest.raises(ValueError, match=r"alpha must be a finite number of at least 0, got"):
+    with pytest.raises(ValueError, match=r"alpha must be a (finite )?number.*, got"):
         maml_gradient(LOSS, alpha)
-    with pytest.raises(ValueError, match=r"alpha must be a finite number of at least 0, got"):
+    with pytest.raises(ValueError, match=r"alpha must be a (finite )?number.*, got"):
         adapt(LOSS, W, None, alpha=alpha)
 
 
 @pytest.mark.parametrize("delta", [0, -1e-3, math.nan, math.inf, "1e-3"])
 def test_a_delta_that_cannot_divide_is_refused(delta: object) -> None:
-    with pytest.raises(ValueError, match=r"delta must be a positive finite number, got"):
+    with pytest.raises(ValueError, match=r"delta must be a (positive finite )?number, got"):
         maml_gradient(LOSS, 0.1, "hf", delta)
 
 
@@ -400,6 +534,7 @@ def test_a_mode_is_one_of_three_and_steps_are_whole() -> None:
      ("fo", 0, "2 or 3")],
 )  # fmt: skip
 def test_a_wrong_number_of_batches_is_named(mode: str, given: int, wanted: str) -> None:
-    message = rf'mode "{mode}" needs {wanted} batches.*got {given}; draw'
+    names = {"3": "(D, D′, D″)", "2 or 3": "(D, D′) or (D, D′, D″)"}[wanted]
+    message = rf'draws must be the batches {re.escape(names)}.*mode "{mode}", got {given}; draw'
     with pytest.raises(ValueError, match=message):
         maml_gradient(LOSS, 0.1, mode)(W, batches(given))

@@ -119,6 +119,27 @@ def test_two_groups_have_the_exact_counts_and_share_nothing(m: int, a: int) -> N
     assert equal(parts, partition_two_groups(labels, m, a=a, generator=seeded()))
 
 
+def test_two_groups_deal_every_class_in_the_order_of_the_clients() -> None:
+    """The draws are part of the protocol: class by class one shuffle, dealt from client 0 on."""
+    labels, m, a = pool([60, 70, 80, 90, 65, 75, 85, 95, 70, 80]), 6, 5
+    parts, g = partition_two_groups(labels, m, a=a, generator=seeded(3)), seeded(3)
+    dealt: list[list[int]] = [[] for _ in range(m)]
+    for c in range(10):
+        rows = (labels == c).nonzero().flatten().tolist()
+        rows = [rows[k] for k in torch.randperm(len(rows), generator=g).tolist()]
+        for i, row in enumerate(wanted(m, a)):
+            dealt[i] += [rows.pop(0) for _ in range(row[c])]
+    assert [part.tolist() for part in parts] == dealt
+
+
+def test_parts_may_be_lists_or_arrays() -> None:
+    parts = [list(range(10)), torch.arange(10, 20).numpy()]
+    tensors = [torch.as_tensor(part) for part in parts]
+    for a, b in zip(*(split_parts(p, test=0.3, generator=seeded()) for p in (parts, tensors)),
+                    strict=True):  # fmt: skip
+        assert equal(a, b)
+
+
 @pytest.mark.parametrize(
     ("counts", "m", "best"),
     [
@@ -152,10 +173,13 @@ ten = pool([30] * 10)
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda g: partition_iid(ten, 0, generator=g), "m must be between 1 and.*300, got m=0"),
+        (
+            lambda g: partition_iid(ten, 0, generator=g),
+            "m must be from 1 to the 300 samples.*got m=0",
+        ),
         (lambda g: partition_iid(ten, 301, generator=g), "m must be.*m=301; every client needs"),
         (lambda g: partition_iid(ten, 2.5, generator=g), "m must be.*2.5"),
-        (lambda g: partition_iid(ten[:0], 1, generator=g), "labels must hold one number"),
+        (lambda g: partition_iid(ten[:0], 1, generator=g), "labels must hold one real number"),
         (lambda g: partition_dirichlet(ten, 301, alpha=1.0, generator=g), "m must be"),
         (lambda g: partition_dirichlet(ten, 2, alpha=0.0, generator=g), "alpha must be.*got 0.0"),
         (lambda g: partition_dirichlet(ten, 2, alpha=-1.0, generator=g), "alpha must be.*-1.0"),
@@ -170,10 +194,35 @@ ten = pool([30] * 10)
         (lambda g: partition_two_groups(ten, 50, a=2, generator=g), "no a is feasible"),
         (lambda g: partition_two_groups(ten + 1, 2, a=2, generator=g), "labels must be.*1 to 10"),
         (lambda g: partition_two_groups(ten.float(), 2, a=2, generator=g), "labels must be"),
+        (
+            lambda g: partition_two_groups(ten[:0], 2, a=2, generator=g),
+            "labels must hold one real number",
+        ),
+        (lambda g: partition_two_groups(ten.view(-1, 2), 2, a=2, generator=g), "argmax"),
         (lambda g: partition_natural(ten[:0]), "owner must hold"),
+        (
+            lambda g: partition_natural(ten.numpy()),
+            "owner must be a dense tensor, got an array",
+        ),
+        (
+            lambda g: partition_iid(ten.numpy(), 2, generator=g),
+            "labels must be a dense tensor, got an array.*as_tensor",
+        ),
+        (lambda g: partition_dirichlet(ten.tolist(), 2, alpha=1.0, generator=g), "got list"),
+        (
+            lambda g: partition_two_groups(ten.numpy(), 2, a=2, generator=g),
+            "labels must be a dense tensor, got an array.*as_tensor",
+        ),
+        (lambda g: partition_iid(ten, 2, generator=None), r"generator must be a torch\.Generator"),
+        (lambda g: partition_dirichlet(ten, 2, alpha=1.0, generator=None), "generator must be"),
+        (lambda g: partition_two_groups(ten, 2, a=2, generator=None), "generator must be"),
+        (lambda g: split_parts([ten], test=0.5, generator=None), "generator must be"),
         (lambda g: split_parts([], test=0.2, generator=g), "parts must hold"),
         (lambda g: split_parts([ten], test=1.0, generator=g), "test must be.*1.0"),
-        (lambda g: split_parts([ten, ten[:1]], test=0.2, generator=g), r"clients \[1\] have fewer"),
+        (
+            lambda g: split_parts([ten, ten[:1]], test=0.2, generator=g),
+            r"clients \[1\] of parts have fewer",
+        ),
     ],
 )
 def test_bad_partitions_leave_the_generator_alone(make, message: str) -> None:

@@ -36,10 +36,9 @@ from fedlearn_lib import (
     norm,
     parameters_of,
     perfedavg,
-    quadratic_clients,
-    quadratic_loss,
     run,
 )
+from fedlearn_lib.data import quadratic_clients, quadratic_loss
 
 MODES = ("exact", "hf", "fo")
 ALPHA, BETA = 0.3, 1.5  # eigenvalues of the toy curvatures lie in [0.2, 2]: αλ ≤ 0.6, βc(λ) < 2
@@ -93,7 +92,7 @@ def test_rounds_converge_to_the_closed_form(steps: int, beta: float, rounds: int
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", range(3))
 def test_the_distance_shrinks_by_rho_in_every_round(seed: int, mode: str) -> None:
-    """Proposition 4.4: ρ = ‖Σ p_i (I − βC_i)^τ‖ < 1 bounds the ratio of successive distances."""
+    """Proposition 4.4: ‖T‖ = ‖Σ p_i (I − βC_i)^τ‖ < 1 bounds the ratio of successive distances."""
     A, w, p = random_quadratics(m=4, d=3, seed=seed)
     C, steps = curvature(A, ALPHA, mode), 3
     beta = 1.9 / float(torch.linalg.eigvalsh(C).max())
@@ -181,7 +180,7 @@ def test_local_steps_drift_from_the_minimizer_of_F(steps: int, mode: str) -> Non
 
 @pytest.mark.parametrize(("mode", "power"), [("exact", 2), ("fo", 1), ("fedavg", 0)])
 def test_personalization_and_drift_move_the_same_way(mode: str, power: int) -> None:
-    """Proposition 4.7: (kα + β(τ−1)/2) A⁻¹ Σ p_i A_i ∇f_i(w*), with k = 2, 1, 0."""
+    """Proposition 4.7: (jα + β(τ−1)/2) A⁻¹ Σ p_i A_i ∇f_i(w*), with j = 2, 1, 0."""
     A, w, p = random_quadratics(m=5, d=3, seed=15)
     star, mean = minimizer(A, w, p), torch.einsum("i,iab->ab", p, A)
     direction = torch.linalg.solve(mean, torch.einsum("i,iab,ibc,ic->a", p, A, A, star - w))

@@ -19,6 +19,8 @@ sys.path.insert(0, str(EXTENSION))
 
 from portable import catalog, folds, labels, library, works  # noqa: E402
 
+import fedlearn_lib  # noqa: E402
+
 MODULES = sorted(path.stem for path in (EXTENSION / "portable").glob("[!_]*.py"))
 
 
@@ -31,6 +33,7 @@ GOOD = [
     "> **Definition 1.1 (Mean).** A number.\n\n> **Theorem 1.2 (The mean of $x$).** It holds\n>\n"
     "> $$m=1.$$\n>\n> Always.\n\n" + proof("Theorem 1.2") + "\n\n> An ordinary quotation.",
     ("# Check of Theorem 1.2: by hand\nprint(1)", "measured 1.0000\n", []),
+    ("# Check of Theorem 1.2, continued: again\nprint(3)", "bound 3.0000\n", []),
     "## Exercises\n\n### Exercise 1.1 (code). Add\n\nAdd.",
     ("# @title Solution of Exercise 1.1\nprint(2)  # Theorem 1.2", "two\n", ["solution"]),
     "**Question 1.** Why $x$?\n\n<details><summary>A. Since `y`</summary>\n\nRight. So it is.\n\n"
@@ -72,7 +75,17 @@ BAD = {
     "16_unknown": (["[A (2020)](https://arxiv.org/abs/2099.00001)"], "has no entry in"),
     "17_year": (["[Fallah et al. (2019)](https://arxiv.org/abs/2002.07948)"], "the year is 2020"),
     "18_author": (["[Nobody et al. (2020)](https://arxiv.org/abs/2002.07948)"], "first author is"),
+    "22_formula": ([r"A formula: $\nonsense$."], r"Unsupported function name: \nonsense"),
+    "23_figure": (
+        ["```{live} nowhere\n```"],
+        "there is no figure 'nowhere'; the names are",
+    ),
+    "24_cell": (["```{live} notebooks/01_means.ipynb c9\n```"], "has no cell c9 that shows HTML"),
     "19_exercise": (["### Exercise 19.1. Title"], "as 'Exercise 1.3 (think|derive|code). Title'"),
+    "25_second": (
+        [("# Check of Lemma 25.1: a", "1", []), ("# Check of Lemma 25.1: b", "2", [])],
+        "a second cell is called '# Check of Lemma 25.1'",
+    ),
     "20_image": ([("show()", None, [])], "the image of this cell needs a text"),
     "21_bare": (
         ["> **Theorem 21.1 (Bare).** One."],
@@ -120,10 +133,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         (root / "notebooks" / f"{name}.ipynb").write_text(notebook(cells), encoding="utf-8")
     toc = "\n".join(f"notebooks/{name}" for name in pages)
     (root / "index.md").write_text(
-        f"# Book\n\n```{{toctree}}\n{toc}\nresults\nworks\n```\n", encoding="utf-8"
+        f"# Book\n\n```{{toctree}}\n{toc}\nresults\nworks\nlibrary\n```\n", encoding="utf-8"
     )
     (root / "results.md").write_text("# Results\n\n```{results}\n```\n", encoding="utf-8")
     (root / "works.md").write_text("# Works\n\n```{bibliography-list}\n```\n", encoding="utf-8")
+    page = (ROOT / "book" / "library.md").read_text(encoding="utf-8")
+    (root / "library.md").write_text(page, encoding="utf-8")
     test = 'def test_mean():\n    """Theorem 1.2, but not Theorem 1.23."""\n'
     (root / "tests" / "test_mean.py").write_text(test, encoding="utf-8")
     options = {
@@ -131,12 +146,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         "html_theme": "sphinx_book_theme",
         "nb_execution_mode": "off",
         "myst_enable_extensions": ["dollarmath"],
+        "html_math_renderer": "mathml",
+        "html_static_path": [str(EXTENSION.parent / "_assets")],
+        "html_css_files": ["book.css"],
         "html_theme_options": {"repository_url": "https://github.com/owner/name"},
     }
     conf = "\n".join(f"{name} = {value!r}" for name, value in options.items())
     (root / "conf.py").write_text(conf, encoding="utf-8")
     command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", ".", "_build"]
-    environment = os.environ | {"PYTHONPATH": str(EXTENSION), "NO_COLOR": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{EXTENSION}:{ROOT}", "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return root / "_build", done.stderr
@@ -160,7 +178,7 @@ def test_build_warns(built: tuple[Path, str], name: str) -> None:
 
 
 def test_good_chapter_is_silent(built: tuple[Path, str]) -> None:
-    assert not [line for line in built[1].splitlines() if "01_means" in line]
+    assert not [line for line in built[1].splitlines() if re.match(r"\S*01_means", line)]
 
 
 def test_result_becomes_a_box_with_anchor_and_name(chapter: str) -> None:
@@ -169,7 +187,9 @@ def test_result_becomes_a_box_with_anchor_and_name(chapter: str) -> None:
     )
     assert box
     assert "<strong>Theorem 1.2</strong>" in box.group()
-    assert re.search(r'class="name">The mean of <span class="math[^>]*>\\\(x\\\)', box.group())
+    assert re.search(
+        r'class="name">The mean of <span class="math[^>]*><math><mi>x</mi>', box.group()
+    )
     assert chapter.count("<blockquote>") == 1
 
 
@@ -182,8 +202,10 @@ def test_mentions_are_links_and_code_is_not(chapter: str) -> None:
 
 
 def test_punctuation_stays_with_its_formula(chapter: str) -> None:
-    kept = re.findall(r'<span class="unbroken"><span class="math[^>]*>([^<]+)</span>(.)', chapter)
-    assert kept == [(r"\(x\)", "?")]
+    formula = r"<math><mi>x</mi></math>"
+    assert re.findall(
+        rf'<span class="unbroken"><span class="math">{formula}</span>(.)', chapter
+    ) == ["?"]
 
 
 def test_folds_have_kind_anchor_and_parsed_summary(chapter: str) -> None:
@@ -206,7 +228,7 @@ def test_solution_is_folded_with_its_output(chapter: str) -> None:
 def test_results_page_joins_statement_proof_check_and_test(built: tuple[Path, str]) -> None:
     page = (built[0] / "results.html").read_text(encoding="utf-8")
     for wanted in ['href="notebooks/01_means.html#theorem-1-2"', "Chapter 1: Means",
-                   'href="notebooks/01_means.html#proof-of-theorem-1-2"', "measured 1.0000",
+                   'href="notebooks/01_means.html#proof-of-theorem-1-2"', "1.0000\nbound 3.0",
                    'href="notebooks/01_means.html#check-of-theorem-1-2"',
                    "https://github.com/owner/name/blob/main/tests/test_mean.py#L1"]:  # fmt: skip
         assert wanted in page, wanted
@@ -244,9 +266,119 @@ def test_details_inside_code_do_not_count() -> None:
     assert not folds.unbalanced("```html\n<details>\n```\nand `</details>`")
 
 
-def test_library_page_knows_every_public_name() -> None:
-    import fedlearn_lib
+# ----- the page of the library --------------------------------------------------------------------
 
-    shown = {name for module in library.modules(fedlearn_lib) for name, _ in library.public(module)}
-    code = {name for name in fedlearn_lib.__all__ if callable(getattr(fedlearn_lib, name))}
-    assert code - shown == set()
+
+@pytest.fixture(scope="module")
+def reference(built: tuple[Path, str]) -> str:
+    """The page "All of fedlearn_lib" without what stands around it."""
+    page = (built[0] / "library.html").read_text(encoding="utf-8")
+    return page[page.index("<article") : page.index("</article>")]
+
+
+def entry(reference: str, name: str) -> str:
+    """What the page says about one name, up to the next one."""
+    start = reference.index(f'id="{name}"')
+    after = reference.find('<dl class="py', start)
+    return reference[start : after if after > 0 else None]
+
+
+def test_every_public_name_is_on_the_page_once_with_its_import(reference: str) -> None:
+    top = [name for name in fedlearn_lib.__all__ if library.is_code(getattr(fedlearn_lib, name))]
+    wanted = {f"from fedlearn_lib import {name}" for name in top}
+    for package in library.packages():
+        offered = library.names(f"fedlearn_lib.{package}")
+        wanted |= {f"from fedlearn_lib.{package} import {n}" for n in offered if n not in top}
+    wanted |= {f"from {place} import {n}" for place, own in library.SHELF.items() for n in own}
+    text = re.sub(r"<[^>]+>", "", reference)
+    said = re.findall(r"^from fedlearn_\S+ import \w+$", text, re.MULTILINE)
+    assert sorted(said) == sorted(wanted)
+    assert len(top) > 45
+    page = (ROOT / "book" / "library.md").read_text(encoding="utf-8")
+    assert [
+        name for name in fedlearn_lib.__all__ if name not in top and f"`{name}`" not in page
+    ] == []
+
+
+def test_the_page_begins_with_what_most_readers_need_and_goes_in_reading_order(
+    reference: str,
+) -> None:
+    parts = re.findall(r"<h2>([\w.]+)<", reference)
+    packages = [f"fedlearn_lib.{name}" for name in library.packages()]
+    assert parts == ["fedlearn_lib", *packages, *library.SHELF]
+    assert packages.index("fedlearn_lib.data") < packages.index("fedlearn_lib.federated")
+    order = ["axpy", "lenet", "load", "gradient", "fedavg", "run", "iss_path", "SplitLBI", "grow"]
+    places = [reference.index(f'id="fedlearn_lib.{name}"') for name in order]
+    assert places == sorted(places)
+    assert reference.index('"fedlearn_lib.sparse.lbi"') < reference.index(
+        '"fedlearn_lib.sparse.Curve"'
+    )
+
+
+@pytest.mark.parametrize("gone", ["viz", "sparse.lbi", "federated.ditto"])
+def test_a_module_that_is_missing_from_the_order_is_named(
+    monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    listed = lambda: [library.names(f"fedlearn_lib.{name}") for name in library.packages()]  # noqa: E731
+    assert len(listed()) >= 8
+    monkeypatch.setattr(library, "ORDER", tuple(one for one in library.ORDER if one != gone))
+    with pytest.raises(ValueError, match=rf"ORDER lacks .*{re.escape(gone)}\b.*; say when"):
+        listed()
+
+
+def test_every_module_of_the_order_defines_a_public_name() -> None:
+    homes = {
+        getattr(importlib.import_module(f"fedlearn_lib.{package}"), name).__module__
+        for package in library.packages()
+        for name in library.names(f"fedlearn_lib.{package}")
+    }
+    assert homes == {module.__name__ for module in library.modules()}
+
+
+def test_docstrings_are_shown_as_they_are_meant(built: tuple[Path, str], reference: str) -> None:
+    assert not [line for line in built[1].splitlines() if "docstring of" in line]
+    optimizer = entry(reference, "fedlearn_lib.SplitLBI")
+    assert re.search(r'<div class="math[^>]*>\s*<math display="block".*?Prox', optimizer, re.S)
+    assert 'href="#fedlearn_lib.penalty_groups"' in optimizer
+    assert "<strong>momentum_on</strong>" in optimizer
+    loader = entry(reference, "fedlearn_lib.load")
+    assert loader.count("<tr") == 9
+    assert "=====" not in loader
+    code = re.sub(r"<(code|pre|script).*?</\1>", "", reference, flags=re.S)
+    prose = re.sub(r"<math.*?</math>|<[^>]+>", "", code, flags=re.S)
+    assert re.findall(r"\$|``|:\w+:`|\.\. \w+::", prose) == []
+
+
+def test_signatures_hold_what_was_written_and_methods_what_we_wrote(reference: str) -> None:
+    folds = re.sub(r"<[^>]+>", "", entry(reference, "fedlearn_lib.sparse.cross_validation"))
+    assert "score: Score = squared_error" in folds
+    meta = re.sub(r"<[^>]+>", "", entry(reference, "fedlearn_lib.maml_gradient"))
+    assert "loss: Loss,\n" in meta
+    assert "delta: float = 1e-3,\n" in meta
+    assert "Callable" not in meta
+    assert re.findall(r"0x[0-9a-f]{6,}", reference) == []
+    block = entry(reference, "fedlearn_lib.models.ResidualBlock")
+    assert "Define the computation" not in reference
+    assert "group normalization" in block
+    assert "Alias for field number" not in reference
+    assert 'id="fedlearn_lib.Clients.draw"' in reference
+
+
+def test_no_signature_is_a_list_of_definitions_without_terms(reference: str) -> None:
+    signatures = re.findall(r'<dt class="sig .*?</dt>', reference, re.S)
+    assert len(signatures) > 100
+    assert [one for one in signatures if re.search(r"<d[ld]\b", one)] == []
+    assert sum('<span class="line"><em class="sig-param">' in one for one in signatures) > 30
+
+
+def test_every_mention_of_a_name_on_the_page_is_a_link(reference: str) -> None:
+    own = reference[: reference.index('id="fedlearn_book')]
+    lost = re.findall(r'(?<!">)<code class="xref py[^>]*>(.*?)</code>', own)
+    assert lost == []
+    assert own.count('<code class="xref py') > 40
+
+
+def test_formulas_are_typeset_when_the_book_is_built(chapter: str) -> None:
+    assert "<math>" in chapter
+    assert r"\(" not in chapter
+    assert r"\[" not in chapter

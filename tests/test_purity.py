@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from toy_clients import quadratics, ragged_clients, seeded
 
 import fedlearn_lib as fl
+from fedlearn_lib import federated
 
 MODEL = fl.mlp(4, 5, 3, activation="tanh").double()
 W, LOSS, CLIENTS = fl.parameters_of(MODEL), fl.loss_of(MODEL), ragged_clients([5, 3, 6])
@@ -16,16 +19,16 @@ BATCH = CLIENTS.data(0)
 BATCHES = CLIENTS.draw(torch.arange(3), steps=2, batch=4, generator=seeded())
 ALGORITHM = fl.fedavg(fl.gradient(LOSS), lr=0.1)
 MESSAGES = fl.map_clients(ALGORITHM.client, W, BATCHES)
-KEEPING = {
-    "local": fl.local_only(fl.gradient(LOSS), lr=0.1),
-    "scaffold": fl.scaffold(fl.gradient(LOSS), lr=0.1),
-    "pfedme": fl.pfedme(fl.gradient(LOSS), lr=0.1, lam=1.0, inner_lr=0.1, inner=2),
-    "ditto": fl.ditto(fl.gradient(LOSS), lr=0.1, lam=1.0),
-    "fedrep": fl.fedrep(fl.gradient(LOSS), head={"3.weight", "3.bias"}, lr=0.1),
+KEEPING: dict[str, Any] = {
+    "local": federated.local_only(fl.gradient(LOSS), lr=0.1),
+    "scaffold": federated.scaffold(fl.gradient(LOSS), lr=0.1),
+    "pfedme": federated.pfedme(fl.gradient(LOSS), lr=0.1, lam=1.0, inner_lr=0.1, inner=2),
+    "ditto": federated.ditto(fl.gradient(LOSS), lr=0.1, lam=1.0),
+    "fedrep": federated.fedrep(fl.gradient(LOSS), head={"3.weight", "3.bias"}, lr=0.1),
 }
 OWN = {k: v + torch.arange(3.0).double().view(3, *(1 for _ in v.shape)) for k, v in W.items()}
 QUADRATICS, V = quadratics(4, 3), {"w": torch.ones(3, dtype=torch.float64)}
-SOURCE = fl.GaussianPopulation(m=100, d=3)
+SOURCE = fl.data.GaussianPopulation(m=100, d=3)
 PARTS = [torch.arange(6), torch.arange(6, 16)]
 
 CALLS = {
@@ -45,18 +48,18 @@ CALLS = {
     "mlp": lambda g: fl.parameters_of(fl.mlp(3, 2)),
     "vmap": lambda g: fl.map_clients(ALGORITHM.client, W, BATCHES),
     "loop": lambda g: fl.map_clients(ALGORITHM.client, W, BATCHES, how="loop"),
-    "server": lambda g: ALGORITHM.server(fl.State(W), W),
+    "server": lambda g: ALGORITHM.server(federated.State(W), W),
     "Clients.of": lambda g: fl.Clients.of(LABELS[:, None].double(), LABELS, PARTS),
     "draw": lambda g: CLIENTS.draw(torch.arange(3), steps=2, batch=4, generator=g),
     "weights": lambda g: CLIENTS.weights(torch.tensor([0, 2])),
     "population": lambda g: SOURCE.draw(torch.tensor([7]), steps=2, batch=4, generator=g),
-    "gaussian": lambda g: fl.gaussian_clients(torch.zeros(2, 3), n=4, generator=g),
+    "gaussian": lambda g: fl.data.gaussian_clients(torch.zeros(2, 3), n=4, generator=g),
     "iid": lambda g: fl.partition_iid(LABELS, 3, generator=g),
     "dirichlet": lambda g: fl.partition_dirichlet(LABELS, 3, alpha=0.1, generator=g),
     "two groups": lambda g: fl.partition_two_groups(LABELS, 4, a=3, generator=g),
     "natural": lambda g: fl.partition_natural(LABELS),
     "split": lambda g: fl.split_parts(PARTS, test=0.3, generator=g),
-    "cohort": lambda g: fl.sample_cohort(100, 5, generator=g),
+    "cohort": lambda g: federated.sample_cohort(100, 5, generator=g),
     "run": lambda g: fl.run(
         ALGORITHM, W, CLIENTS, rounds=2, cohort=2, steps=2, batch=3, generator=g
     ),
@@ -65,7 +68,7 @@ CALLS = {
         rounds=1, steps=2, batch=3, generator=g,
     ),
     "run quadratics": lambda g: fl.run(
-        fl.fedavg(fl.gradient(fl.quadratic_loss), lr=0.1), V, QUADRATICS,
+        fl.fedavg(fl.gradient(fl.data.quadratic_loss), lr=0.1), V, QUADRATICS,
         rounds=2, steps=2, batch=None, generator=g, how="loop",
     ),
     **{
@@ -75,8 +78,12 @@ CALLS = {
         for name, method in KEEPING.items()
     },
     "own": lambda g: fl.map_clients(KEEPING["ditto"].client, W, BATCHES, own=OWN),
-    "personal_models": lambda g: fl.personal_models(fl.OwnState(fl.State(W), OWN)),
-    "descend": lambda g: fl.descend(fl.near(fl.gradient(LOSS), W, 0.5), W, BATCH, lr=0.1, steps=2),
+    "personal_models": lambda g: federated.personal_models(
+        federated.OwnState(federated.State(W), OWN)
+    ),
+    "descend": lambda g: federated.descend(
+        federated.anchored_oracle(fl.gradient(LOSS), W, 0.5), W, BATCH, lr=0.1, steps=2
+    ),
     "evaluate own": lambda g: fl.evaluate(
         fl.accuracy_of(MODEL), OWN, CLIENTS, CLIENTS, own=True, batch=2, generator=g,
         adapt=lambda w, batch: fl.adapt(LOSS, w, batch, 0.1),

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from toy_clients import random_quadratics, seeded
 
-from fedlearn_lib import fedavg, gradient, quadratic_clients, quadratic_loss, run
+from fedlearn_lib import fedavg, gradient, run
+from fedlearn_lib.data import quadratic_clients, quadratic_loss
 
 
 def pull(A: Tensor, lr: float, steps: int) -> Tensor:

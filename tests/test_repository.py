@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -14,10 +17,10 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 import fedlearn_lib
-from tools import address, build_book, repository
+from tools import address, build_book, release, repository
 from tools.repository import ROOT, Address
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -196,12 +199,40 @@ def test_versions_agree():
     assert newest[2] == str(citation["date-released"])
 
 
+def check_tag(tag: str, root: Path) -> subprocess.CompletedProcess[str]:
+    """Run the check of a tag, in a copy of what it reads and with Python alone."""
+    for name in ("tools/__init__.py", "tools/release.py", *release.PLACES):
+        (root / name).parent.mkdir(exist_ok=True)
+        if not (root / name).exists():
+            (root / name).write_text(read(name), encoding="utf-8")
+    command = [sys.executable, "-S", "-m", "tools.release", tag]  # -S: without any package
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def test_a_tag_is_the_version_that_stands_everywhere(tmp_path):
+    assert check_tag(f"v{fedlearn_lib.__version__}", tmp_path).returncode == 0
+    for tag in (fedlearn_lib.__version__, "v0.0.1", f"v{fedlearn_lib.__version__}.1"):
+        done = check_tag(tag, tmp_path)
+        assert done.returncode == 1, tag
+        assert f"{tag} is no release" in done.stderr
+
+
+@pytest.mark.parametrize("place", release.PLACES)
+def test_a_tag_is_refused_where_one_place_was_forgotten(tmp_path, place):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    forgotten = read(place).replace(fedlearn_lib.__version__, "0.0.9")
+    (tmp_path / place).write_text(forgotten, encoding="utf-8")
+    done = check_tag(f"v{fedlearn_lib.__version__}", tmp_path)
+    assert done.returncode == 1
+    assert f"{place} names version 0.0.9" in done.stderr
+
+
 def test_installed_library_is_this_one():
     assert Path(fedlearn_lib.__file__).is_relative_to(ROOT), "run `make setup` again"
     assert version("fedlearn_lib") == fedlearn_lib.__version__, "run `make setup` again"
 
 
-def locked() -> dict[str, Requirement]:
+def locked() -> dict[NormalizedName, Requirement]:
     lines = [line for line in read("requirements.lock").splitlines() if line[:1] not in {"", "#"}]
     found = {canonicalize_name(one.name): one for one in map(Requirement, lines)}
     assert len(found) == len(lines), "a package stands twice in requirements.lock"
@@ -259,7 +290,8 @@ def test_lock_file_satisfies_pyproject():
 def test_library_depends_on_numpy_and_torch_with_lower_bounds_only():
     core = [Requirement(one) for one in PROJECT["dependencies"]]
     assert sorted(one.name for one in core) == ["numpy", "torch"]
-    for one in [*core, *map(Requirement, EXTRAS["book"] + EXTRAS["test"])]:
+    extras = EXTRAS["book"] + EXTRAS["transport"] + EXTRAS["test"]
+    for one in [*core, *map(Requirement, extras)]:
         assert [bound.operator for bound in one.specifier] == [">="], one
 
 
@@ -279,9 +311,16 @@ def test_conda_environment_has_the_bounds_of_pyproject():
     names = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base", "POT": "pot"}
     listed = {one for one in yaml.safe_load(read("environment.yml"))["dependencies"]
               if isinstance(one, str)}  # fmt: skip
-    for one in map(Requirement, PROJECT["dependencies"] + EXTRAS["book"]):
+    for one in map(Requirement, PROJECT["dependencies"] + EXTRAS["book"] + EXTRAS["transport"]):
         assert f"{names.get(one.name, one.name)}{one.specifier}" in listed
     assert f"python{PROJECT['requires-python']}" in listed
+
+
+def test_only_who_measures_transport_installs_pot():
+    """POT is 180 MB on disk, and two chapters of thirteen need it."""
+    for extra, needs in EXTRAS.items():
+        assert any(one.startswith("POT") for one in needs) == (extra == "transport"), extra
+    assert "fedlearn_lib[book,test,transport]" in EXTRAS["dev"]
 
 
 def test_jupyter_book_is_version_1():
@@ -303,8 +342,11 @@ def test_import_loads_nothing_heavy():
     assert done.stdout.split() == []
 
 
+TYPES = {"Params", "Batch", "Loss", "Oracle"}  # an alias cannot carry a docstring
+
+
 def public() -> list[str]:
-    return sorted(fedlearn_lib.__all__)
+    return sorted(set(fedlearn_lib.__all__) - TYPES)
 
 
 @pytest.mark.parametrize("name", public())
@@ -316,10 +358,71 @@ def test_public_name_is_documented(name):
 
 
 def test_public_names_are_those_that_are_imported():
-    assert len(set(public())) == len(public())
+    assert len(set(fedlearn_lib.__all__)) == len(fedlearn_lib.__all__)
     imported = {name for name, thing in vars(fedlearn_lib).items()
                 if not name.startswith("_") and not inspect.ismodule(thing)}  # fmt: skip
-    assert imported == set(public())
+    assert imported == set(fedlearn_lib.__all__)
+
+
+def imports(path: Path) -> set[str]:
+    """The packages that a file imports anywhere, also inside its functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def test_the_library_never_imports_the_shelf():
+    files = sorted((ROOT / "fedlearn_lib").rglob("*.py"))
+    assert len(files) > 30
+    assert [str(path) for path in files if "fedlearn_book" in imports(path)] == []
+    shelf = (ROOT / "fedlearn_book").rglob("*.py")
+    assert any("fedlearn_lib" in imports(path) for path in shelf)  # the search finds imports
+
+
+# ----- what the pages say of the repository -----------------------------------------------------
+
+
+def guides() -> list[str]:
+    return [name for name in texts() if name.endswith(".md") and not name.startswith("benchmarks/")]
+
+
+def places(content: str) -> list[str]:
+    """The paths and dotted names of ours that a page sets as code or links to.
+
+    >>> places("`tests/`, `fedlearn_lib.data`, [x](book/data.md), `a/b`, `fedlearn_lib.run(…)`")
+    ['tests/', 'fedlearn_lib.data', 'fedlearn_lib.run', 'book/data.md']
+    """
+    ours = r"(?:fedlearn_lib|fedlearn_book|notebooks|tests|tools|benchmarks|book|\.github|\.ci)"
+    coded = re.findall(rf"`(?:from |import |python )?({ours}\b[/.][\w/.-]*?)[`( ]", content)
+    return coded + re.findall(rf"\]\(({ours}(?:/[\w/.-]*)?)\)", content)
+
+
+def exists(place: str) -> bool:
+    if "/" in place or not place.startswith("fedlearn_"):
+        return (ROOT / place.rstrip(".")).exists()
+    try:
+        return pkgutil.resolve_name(place) is not None
+    except (ImportError, AttributeError):
+        return False
+
+
+@pytest.mark.parametrize("name", guides())
+def test_what_a_page_names_is_there(name):
+    found = [place for place in places(read(name)) if "…" not in place]
+    assert [place for place in found if not exists(place)] == []
+
+
+def test_the_map_in_the_readme_names_every_room():
+    map_ = read("README.md").partition("## What is where")[2].partition("\n## ")[0]
+    rooms = [path.parent.name for path in (ROOT / "fedlearn_lib").glob("*/__init__.py")]
+    rooms += [path.parent.name for path in (ROOT / "fedlearn_book").glob("*/__init__.py")]
+    assert len(rooms) > 6
+    assert [room for room in rooms if f"{room}/`" not in map_] == []
+    assert places(map_)
 
 
 # ----- files ------------------------------------------------------------------------------------
@@ -335,24 +438,98 @@ def test_yaml_can_be_read(name):
 
 
 def test_workflows_run_commands_that_exist():
-    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
     for path in (ROOT / ".github" / "workflows").glob("*.yml"):
         workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert {"name", True, "jobs"} <= set(workflow), path  # YAML 1.1 reads `on` as True
         steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
         for step in steps:
             assert ("uses" in step) != ("run" in step), (path, step)
-            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "a/b@v1")), (path, step)
+            pinned = re.compile(r"[\w-]+/[\w-]+@(release/)?v\d+")
+            assert pinned.fullmatch(step.get("uses", "a/b@v1")), (path, step)
             called = set(
-                re.findall(r"\bmake (?!address)([a-z]+)$", step.get("run", ""), re.MULTILINE)
+                re.findall(r"\bmake (?!address)([a-z-]+)$", step.get("run", ""), re.MULTILINE)
             )
             assert called <= targets, (path, called)
+
+
+def workflow(name: str) -> dict:
+    return yaml.safe_load(read(f".github/workflows/{name}.yml"))
+
+
+def test_the_site_is_published_only_after_the_tests_of_its_commit():
+    pages = workflow("pages")
+    started = pages[True]  # YAML 1.1 reads `on` as True
+    assert set(started) == {"workflow_run"}, "nothing else starts it"
+    assert started["workflow_run"]["workflows"] == [workflow("tests")["name"]]
+    assert started["workflow_run"]["types"] == ["completed"]
+    assert started["workflow_run"]["branches"] == ["main"]
+    assert "push" in workflow("tests")[True], "or no run of the tests would start it"
+    build, publish = pages["jobs"]["build"], pages["jobs"]["publish"]
+    assert "github.event.workflow_run.conclusion == 'success'" in build["if"]
+    assert "github.event.workflow_run.event == 'push'" in build["if"]
+    assert "||" not in build["if"]
+    (checkout,) = (step for step in build["steps"] if "checkout" in step.get("uses", ""))
+    assert checkout["with"]["ref"] == "${{ github.event.workflow_run.head_sha }}"
+    assert publish["needs"] == "build"
+
+
+def test_a_tag_that_is_pushed_is_checked():
+    release = workflow("release")
+    assert release[True] == {"push": {"tags": ["v*"]}}
+    runs = [step.get("run", "") for step in release["jobs"]["tag"]["steps"]]
+    assert 'python -m tools.release "$GITHUB_REF_NAME"' in runs
+
+
+def test_what_the_readme_says_of_macos_is_tested_there():
+    jobs = workflow("macos")["jobs"].values()
+    assert {job["runs-on"] for job in jobs} == {"macos-latest"}
+    assert "actions/workflows/macos.yml" in read("README.md")
+
+
+LACKS = """import shutil
+import playwright.sync_api
+shutil.which = lambda name: None
+
+def test_it({fixture}):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("fixture", "switch"),
+    [("chromium_path", "FEDLEARN_REQUIRE_BROWSER"), ("compiler", "FEDLEARN_REQUIRE_COMPILER")],
+)
+def test_ci_fails_where_a_reader_skips_for_want_of_a_program(tmp_path, fixture, switch):
+    (tmp_path / "conftest.py").write_text(read("tests/conftest.py"), encoding="utf-8")
+    (tmp_path / "test_it.py").write_text(LACKS.format(fixture=fixture), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    kept = {n: v for n, v in os.environ.items() if n not in {switch, "CHROMIUM", "CXX"}}
+    kept["PLAYWRIGHT_BROWSERS_PATH"] = str(tmp_path / "none")
+    for value, status in (("0", 0), ("1", 1)):
+        done = subprocess.run(
+            [*command, f"--rootdir={tmp_path}"], cwd=tmp_path, env=kept | {switch: value},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout
+        assert ("TESTS DID NOT RUN (1 skipped)" in done.stdout) == (status == 0), done.stdout
+    exported = re.findall(r"^export (.*)$", read(".ci/run"), re.MULTILINE)[0].split()
+    assert f"{switch}=1" in exported
+
+
+def test_the_daily_loop_is_the_unit_tests_without_the_slow_ones():
+    said = subprocess.run(["make", "-n", "-o", ".venv/.installed", "unit", "test-fast"],
+                          cwd=ROOT, capture_output=True, text=True, check=True).stdout  # fmt: skip
+    everything, quick = (line for line in said.splitlines() if "--ignore=tests/site" in line)
+    assert quick == f'{everything} -m "not slow"'
+    assert "ruff check" in said
+    assert "mypy" in said
 
 
 def test_help_lists_every_command():
     makefile = read("Makefile")
     commands = set(re.findall(r"^\.PHONY: ((?:.*\\\n)*.*)", makefile, re.M)[0].split())
-    described = set(re.findall(r"^([a-z]+):.*## \S", makefile, re.MULTILINE))
+    described = set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
     assert commands - {"\\"} == described
 
 

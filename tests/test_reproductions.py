@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedlearn_lib import axpy, mlp, norm, parameters_of
-from fedlearn_lib.data import Dataset
-from fedlearn_lib.reproductions import (
+from fedlearn_book.reproductions import (
     NAMES,
+    RESULTS,
+    authors,
     compared,
     distance_gain,
     growth,
+    omniglot,
     optimizers,
+    pfllib,
     read,
     split_auc,
     table,
@@ -25,8 +27,10 @@ from fedlearn_lib.reproductions import (
     two_groups,
     writers,
 )
-from fedlearn_lib.reproductions.__main__ import RUNS
-from fedlearn_lib.reproductions.record import RESULTS, interval, matching, run_cells
+from fedlearn_book.reproductions.__main__ import RUNS
+from fedlearn_book.reproductions.record import interval, matching, run_cells
+from fedlearn_lib import axpy, mlp, norm, parameters_of
+from fedlearn_lib.data import Dataset
 
 CELLS = [{"x": x, "seed": seed} for x in (1, 2) for seed in (0, 1)]
 ABOUT = {"title": "t", "question": "q", "command": "c"}
@@ -117,17 +121,21 @@ def stored() -> list[str]:
 @pytest.mark.parametrize("name", stored())
 def test_a_stored_file_says_where_it_comes_from(name: str) -> None:
     record = read(name)
-    assert record["command"] == f"python -m fedlearn_lib.reproductions {name}"
+    assert record["command"] == f"python -m fedlearn_book.reproductions {name}"
     assert len(record["seeds"]) >= 3
     assert record["seconds"] == pytest.approx(sum(c["seconds"] for c in record["cells"]), abs=1)
     assert {"python", "torch", "numpy", "fedlearn_lib"} <= record["versions"].keys()
 
 
 SUMMARIES: dict[str, Callable[[list[dict]], dict]] = {
+    "authors_lenet": authors.summarize,
     "compared": compared.summarize,
     "distance_gain": distance_gain.summarize,
     "growth": growth.summarize,
+    "omniglot": omniglot.summarize,
+    "omniglot_search": omniglot.summarize_search,
     **{name: partial(optimizers.summarize, plan) for name, plan in optimizers.PLANS.items()},
+    "pfllib": pfllib.summarize,
     "split_auc": split_auc.summarize,
     **{name: partial(tickets.summarize, plan) for name, plan in tickets.PLANS.items()},
     **{name: partial(two_groups.summarize, plan) for name, plan in two_groups.PLANS.items()},
@@ -149,12 +157,11 @@ def test_a_stored_run_has_all_cells_of_its_plan(name: str) -> None:
     assert [cell["setting"] for cell in read(name)["cells"]] == list(module.cells(plan))
 
 
-def test_an_unknown_or_unfinished_reproduction_says_how_to_get_it(monkeypatch, tmp_path) -> None:
+def test_an_unknown_or_unfinished_reproduction_says_how_to_get_it(tmp_path) -> None:
     with pytest.raises(ValueError, match="name must be one of"):
         read("writer")
-    monkeypatch.setattr("fedlearn_lib.reproductions.RESULTS", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"python -m fedlearn_lib\.reproductions writers"):
-        read("writers")
+    with pytest.raises(FileNotFoundError, match=r"reproductions writers --folder /"):
+        read("writers", tmp_path)
 
 
 def toy_pool(n: int, seed: int) -> Dataset:
@@ -182,6 +189,21 @@ def test_a_row_takes_the_cells_of_its_own_setting() -> None:
         f"50.0 ± {half:.1f} (0.0)", f"61.0 ± {half:.1f} (5.5)", f"71.0 ± {half:.1f} (10.5)",
         f"81.0 ± {half:.1f} (15.5)", "1.00 | 2.00 | 3.00",
     ]  # fmt: skip
+
+
+def test_a_hundred_classes_are_dealt_in_ten_blocks(monkeypatch) -> None:
+    monkeypatch.setattr(two_groups, "M", 10)
+    monkeypatch.setattr(two_groups, "ROUNDS", 1)
+    plan = two_groups.PLANS["two_groups_cifar100"]._replace(a=16, a_test=8)
+    pools = [toy_pool(2000, k) for k in (0, 1)]
+    pools = [pool._replace(y=torch.arange(2000) % 100) for pool in pools]
+    train, _ = two_groups.users(pools[0], pools[1], plan, seed=0)
+    blocks = [train.data(i)[1].div(10, rounding_mode="floor").bincount() for i in (0, 7)]
+    assert blocks[0].tolist() == [16] * 5
+    assert blocks[1].tolist() == [0, 0, 8, 0, 0, 0, 0, 32]
+    assert len(train.data(0)[1].unique()) > 20, "targets are the classes, not their blocks"
+    model, _ = two_groups.train_one(train, plan, "fedavg", 1, 0, None)
+    assert model(train.x[0]).shape[1] == 100
 
 
 def test_two_groups_runs_end_to_end_on_a_toy(monkeypatch, tmp_path) -> None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedlearn_lib.data import known, load, places, shipped
-from fedlearn_lib.data.formats import sha256
+from fedlearn_lib.data.formats import content, sha256
 from tests.toy_sets import CLASSES, DIGITS, IMAGES, LABELS, TABLE, idx, make_known, write
 
 
@@ -118,7 +118,7 @@ def test_missing_data_list_the_places_and_the_ways(tmp_path, monkeypatch):
 
 
 def test_names_and_parts_are_checked():
-    with pytest.raises(ValueError, match=r"digits.*heart_disease.*cifar10, got 'minst'"):
+    with pytest.raises(ValueError, match=r"digits.*heart_disease.*cifar100, omniglot, got 'minst'"):
         load("minst")
     with pytest.raises(ValueError, match=r"train.*test.*'val'"):
         load("digits", part="val")
@@ -192,6 +192,71 @@ def test_the_archive_of_cifar_is_read_and_guarded(tmp_path, batches, monkeypatch
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"tar\.gz is not"):
         load("cifar10", root=tmp_path)
+
+
+@pytest.mark.parametrize(("name", "variant"), [("cifar10",) * 2, ("cifar100", "cifar100_jpeg")])
+def test_the_order_of_the_images_does_not_matter_and_their_pixels_do(
+    tmp_path, batches, monkeypatch, name, variant
+):
+    """Another order of known images is that set; one pixel that differs makes it none."""
+    labels = 1 if name == "cifar10" else 2
+    rows = [batches["cifar10", i] for i in range(1, 6)] if labels == 1 else [hundred(7, 12)]
+    whole = np.concatenate(rows)
+    monkeypatch.setitem(known.CONTENT[variant], "train", content(whole[:, labels - 1 :]))
+    mixed = whole[np.random.default_rng(1).permutation(len(whole))]
+    files = [f"data_batch_{i}.bin" for i in range(1, 6)] if labels == 1 else ["train.bin"]
+
+    def put_all(images: NDArray[np.uint8]) -> None:
+        for file, piece in zip(files, np.array_split(images, len(files)), strict=True):
+            (tmp_path / file).write_bytes(piece.tobytes())
+
+    put_all(mixed)
+    x, y, _, title = load(name, root=tmp_path)
+    assert title == known.TITLE[variant]
+    assert y.tolist() == mixed[:, labels - 1].tolist()
+    assert torch.equal((x.flatten(1) * 255).round().byte(), torch.from_numpy(mixed[:, -3072:]))
+    mixed[-1, -1] ^= 1
+    put_all(mixed)
+    with pytest.raises(ValueError, match="not its content, in whatever order"):
+        load(name, root=tmp_path)
+
+
+def hundred(seed: int, n: int = 3) -> NDArray[np.uint8]:
+    """Rows of CIFAR-100: a coarse label, a fine label, pixels."""
+    rows = np.random.default_rng(seed).integers(0, 256, (n, 3074), np.uint8)
+    rows[:, 0] %= 20
+    rows[:, 1] %= 100
+    return rows
+
+
+def test_cifar_100_is_known_by_its_file_and_a_jpeg_copy_by_its_images(tmp_path, monkeypatch):
+    original, copy = hundred(1), hundred(2)
+    folder = tmp_path / "cifar-100-binary"
+    folder.mkdir()
+    monkeypatch.setitem(known.SHA256["cifar100"], "test.bin", sha256(original))
+    monkeypatch.setitem(known.CONTENT["cifar100_jpeg"], "test", content(copy[:, 1:]))
+    for rows, title in ((original, "CIFAR-100"), (copy, "CIFAR-100 (JPEG)")):
+        (folder / "test.bin").write_bytes(rows.tobytes())
+        x, y, client, name = load("cifar100", root=tmp_path, part="test")
+        assert (name, client, tuple(x.shape)) == (title, None, (3, 3, 32, 32))
+        assert y.tolist() == rows[:, 1].tolist()
+        assert x[2, 1, 4, 9] == torch.tensor(rows[2, 2 + 1024 + 4 * 32 + 9]).float() / 255
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda rows: rows.ravel()[:-1], "multiple of 3074"),
+        (lambda rows: np.where(np.arange(3074) == 0, 20, rows), "label 20, needed are 0 to 19"),
+        (lambda rows: np.where(np.arange(3074) == 1, 100, rows), "label 100, needed are 0 to 99"),
+        (lambda rows: rows, "test.bin is nothing known here"),
+    ],
+)
+def test_damaged_and_unknown_cifar_100_is_refused(tmp_path, spoil, message):
+    rows = np.asarray(spoil(hundred(3)), np.uint8)
+    (tmp_path / "test.bin").write_bytes(rows.tobytes())
+    with pytest.raises(ValueError, match=message):
+        load("cifar100", root=tmp_path, part="test")
 
 
 REAL = Path("/usr/share/datasets/fashion-mnist")

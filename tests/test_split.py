@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from toy_clients import seeded
 
 import fedlearn_lib as fl
-from fedlearn_lib.inclusion import SplitState, split_step
+from fedlearn_lib import theory
+from fedlearn_lib.sparse import SplitState, split_step
 
 SETTING = {"kappa": 5.0, "nu": 2.0, "lr": 0.012, "steps": 300}
 
@@ -143,21 +148,32 @@ def test_nothing_given_is_changed() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, (X, y, D, start), strict=True))
 
 
-OK = {"w0": torch.zeros(3), "penalty": fl.L1(), "kappa": 1.0, "nu": 1.0, "lr": 0.1, "steps": 1}
+OK: dict[str, Any] = {
+    "w0": torch.zeros(3),
+    "penalty": fl.L1(),
+    "kappa": 1.0,
+    "nu": 1.0,
+    "lr": 0.1,
+    "steps": 1,
+}
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kappa": 0.0}, "kappa must be a positive number"),
-        ({"nu": -1.0}, "nu must be a positive number"),
-        ({"lr": float("nan")}, "lr must be a positive number"),
+        ({"kappa": 0.0}, "kappa must be a positive finite number"),
+        ({"nu": -1.0}, "nu must be a positive finite number"),
+        ({"lr": float("nan")}, "lr must be a number, got nan"),
         ({"steps": 0}, "steps must be an integer"),
         ({"every": 1.5}, "every must be an integer"),
-        ({"w0": torch.zeros(3, dtype=torch.long)}, "w0 must be a tensor of floats"),
-        ({"w0": {}}, "w0 must be a tensor of floats"),
-        ({"w0": {"a": [1.0]}}, "w0 must be a tensor of floats"),
+        ({"w0": torch.zeros(3, dtype=torch.long)}, "w0 must be a dense tensor of floats"),
+        ({"w0": {}}, "w0 must be a dense tensor of floats"),
+        ({"w0": {"a": [1.0]}}, "w0 must be a dense tensor of floats"),
         ({"D": torch.zeros(2, 4)}, r"D must be a matrix \[q p\]"),
+        ({"w0": torch.tensor([0.0, 0.0, torch.nan])}, "w0 must be finite, got 1"),
+        ({"loss": None}, "loss and gradient must not both be None"),
+        ({"gradient": 0.5}, "gradient must be a function, or None, got 0.5"),
+        ({"gradient": lambda w: w[:2]}, r"gradient must return a tensor of shape \[3\], got \[2\]"),
         ({"w0": {"a": torch.zeros(3)}, "D": torch.eye(3)}, r"D must be a matrix \[q p\]"),
         ({"w0": {"a": torch.zeros(3)}, "penalty": {"b": fl.L1()}}, "must be the same"),
         ({"penalty": fl.GroupL2()}, "one group a row"),
@@ -168,9 +184,71 @@ def test_what_cannot_be_split_is_refused_before_any_work(change: dict, words: st
         raise AssertionError("the loss was called")
 
     with pytest.raises(ValueError, match=words):
-        fl.split_lbi_path(loss, **{**OK, **change})
+        fl.split_lbi_path(**{"loss": loss, **OK, **change})
 
 
-def test_a_step_outside_its_range_is_refused() -> None:
-    with pytest.raises(ValueError, match="c must lie between 0 and 2"):
-        fl.split_lbi_lr(torch.eye(2), kappa=1.0, nu=1.0, c=2.0)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"state": SplitState(torch.ones(3), torch.ones(3), -1)}, "state must be a SplitState"),
+        ({"slope": torch.ones(2)}, "state and slope .* do not fit together"),
+        ({"slope": torch.ones(1, 3)}, "do not fit together: w and slope must have one shape"),
+        ({"D": torch.ones(2, 4)}, "and D do not fit together"),
+        ({"penalty": None}, "penalty must have a prox, got None"),
+        ({"lr": "0.1"}, "lr must be a number"),
+    ],
+)
+def test_a_step_says_what_does_not_fit(change: dict, words: str) -> None:
+    parts = SplitState(torch.ones(3), torch.zeros(3), torch.zeros(3))
+    good = {"state": parts, "slope": torch.ones(3), "penalty": fl.L1()}
+    with pytest.raises(ValueError, match=words):
+        split_step(**(good | {"kappa": 1.0, "nu": 1.0, "lr": 0.1} | change))
+
+
+def test_an_error_of_a_penalty_or_a_gradient_comes_out_as_it_is() -> None:
+    class Own(NamedTuple):
+        value = support = residual = fl.L1.value
+
+        def prox(self, x: Tensor, step: float = 1.0) -> Tensor:
+            raise KeyError("mine")
+
+    parts = SplitState(torch.ones(3), torch.zeros(3), torch.zeros(3))
+    with pytest.raises(KeyError, match="mine"):
+        split_step(parts, torch.ones(3), Own(), kappa=1.0, nu=1.0, lr=0.1)
+    with pytest.raises(KeyError, match="mine"):
+        fl.split_lbi_path(None, **OK, gradient=lambda w: {}["mine"])
+
+
+def test_a_path_that_has_left_the_floats_says_which_step_is_too_long() -> None:
+    """The spring alone, with nu = 1e-3 and kappa = 1, lets no step above 1e-3 pass."""
+    spring = {"kappa": 1.0, "nu": 1e-3, "steps": 3000}
+    words = "ends in NaN or infinity: a step of lr=0.01 .* nu=0.001 it must be below 0.001"
+    start, still = torch.ones(2), torch.zeros_like
+    with pytest.warns(RuntimeWarning, match=words) as said:
+        path = fl.split_lbi_path(None, start, fl.L1(), **spring, lr=0.01, gradient=still)
+    assert not bool(path.w[-1].isfinite().all())
+    assert [warning.filename for warning in said] == [__file__]
+    tame = fl.split_lbi_path(None, start, fl.L1(), **spring, lr=0.9e-3, gradient=still)
+    assert bool(tame.w.isfinite().all())
+
+
+def test_the_step_bound_of_a_linear_model_is_that_of_its_curvature() -> None:
+    """With D = I the three bounds of the library are one number, and a scaled D scales it."""
+    X = torch.randn(30, 4, generator=seeded(5), dtype=torch.float64)
+    bound = fl.sparse.split_lbi_max_lr(X, kappa=3.0, nu=0.7)
+    curvature = float(torch.linalg.matrix_norm(X, 2)) ** 2 / 30
+    assert bound == pytest.approx(2 / (3 * (curvature + 2 / 0.7)), rel=1e-12)
+    assert bound == pytest.approx(theory.lyapunov_max_lr(curvature, kappa=3.0, nu=0.7))
+    assert fl.sparse.split_lbi_max_lr(X, kappa=3.0, nu=1e12) == pytest.approx(
+        fl.sparse.lbi_max_lr(X, 3.0)
+    )
+    D = 2 * torch.eye(4, dtype=torch.float64)
+    wanted = pytest.approx(2 / (3 * (curvature + 5 / 0.7)), rel=1e-12)
+    assert fl.sparse.split_lbi_max_lr(X, D, kappa=3.0, nu=0.7) == wanted
+    assert fl.sparse.split_lbi_max_lr(X, D.to_sparse(), kappa=3.0, nu=0.7) == wanted
+
+
+@pytest.mark.parametrize("wrong", [{"kappa": -1.0}, {"nu": 0.0}])
+def test_a_step_bound_needs_positive_numbers(wrong) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be a positive"):
+        fl.sparse.split_lbi_max_lr(torch.eye(2), **({"kappa": 1.0, "nu": 1.0} | wrong))

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import fedlearn_lib as fl
-from fedlearn_lib.reproductions import read, split_auc
+from fedlearn_book.reproductions import read, split_auc
+from fedlearn_lib.sparse import entry_auc
 
 
 def test_the_truth_has_the_counts_of_the_published_protocol() -> None:
@@ -33,7 +34,7 @@ def test_runs_side_by_side_enter_when_each_does_alone(design: str) -> None:
     found = split_auc.entries(X, y, D, nu)
     for one, response, times in zip(X, y, found, strict=True):
         gram, c = one.T @ one / 50, one.T @ response / 50
-        lr = fl.split_lbi_lr(one, D, kappa=200.0, nu=nu)
+        lr = fl.sparse.split_lbi_max_lr(one, D, kappa=200.0, nu=nu) / 2
         path = fl.split_lbi_path(
             lambda w: w.sum(), torch.zeros(50).double(), fl.L1(), kappa=200.0, nu=nu, lr=lr,
             steps=3000, D=D, gradient=lambda w, gram=gram, c=c: gram @ w - c,
@@ -52,7 +53,23 @@ def test_auc_counts_pairs_and_halves_ties() -> None:
     inf = float("inf")
     time = torch.tensor([[1.0, 2, 3, 4, 5], [5, 4, 3, 2, 1], [inf] * 5, [1, inf, 1, 2, inf]])
     # last row: 1 ties with 1 and beats two; inf loses to two and ties with one
-    assert split_auc.auc(time, true).tolist() == pytest.approx([1, 0, 0.5, (0.5 + 2 + 0.5) / 6])
+    assert entry_auc(time, true).tolist() == pytest.approx([1, 0, 0.5, (0.5 + 2 + 0.5) / 6])
+
+
+@pytest.mark.parametrize(
+    ("time", "true", "words"),
+    [
+        (torch.ones(4), torch.tensor([True, False, True, True]), "time must have 2 axes"),
+        (torch.ones(1, 3), torch.tensor([True, False]), "mask of the 3 columns of time"),
+        (torch.ones(1, 2), torch.tensor([1, 0]), "true must be a mask"),
+        (torch.ones(1, 2), torch.tensor([True, True]), "with true and false rows"),
+        (torch.full((1, 2), torch.nan), torch.tensor([True, False]), "time must not hold NaN"),
+        ([[1.0, 2.0]], torch.tensor([True, False]), "time must be a dense tensor"),
+    ],
+)
+def test_a_score_that_means_nothing_is_refused(time, true, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        entry_auc(time, true)
 
 
 def test_the_stored_table_is_within_two_standard_errors() -> None:

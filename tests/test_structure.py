@@ -12,25 +12,18 @@ from hypothesis import strategies as st
 from torch import nn
 from toy_clients import seeded
 
-from fedlearn_lib import (
-    close,
+from fedlearn_lib import grow, lenet, loss_of, mlp, parameters_of, project, prune, resnet
+from fedlearn_lib.structure import (
+    close_masks,
     cost,
-    counts,
-    grow,
-    lenet,
-    loss_of,
+    kept_share,
     magnitude_masks,
-    mlp,
+    mask_counts,
     overlap_by_chance,
-    parameters_of,
-    project,
-    prune,
     random_masks,
     ready_to_grow,
-    resnet,
     retrain,
 )
-from fedlearn_lib.structure import share
 
 ROUND = 1e-10  # outputs are sums of a few hundred products of order one, in float64
 
@@ -230,7 +223,7 @@ def test_masks_keep_what_they_are_asked_to() -> None:
     w = parameters_of(lenet())
     keep = {"0.weight": 3, "3.weight": 5, "9.weight": 700}
     largest, drawn = magnitude_masks(w, keep), random_masks(w, keep, generator=seeded())
-    assert counts(largest) == counts(drawn) == keep
+    assert mask_counts(largest) == mask_counts(drawn) == keep
     norms = w["3.weight"].flatten(1).norm(dim=1)
     kept = largest["3.weight"].flatten(1).all(1)
     assert norms[kept].min() > norms[~kept].max()
@@ -245,7 +238,7 @@ def test_masks_keep_what_they_are_asked_to() -> None:
 def test_one_share_for_all_layers_is_not_exceeded(keep: float) -> None:
     w = parameters_of(lenet())
     for masks in (magnitude_masks(w, keep), random_masks(w, keep, generator=seeded())):
-        assert keep - 0.01 < share(masks) <= keep  # a filter has less than one percent
+        assert keep - 0.01 < kept_share(masks) <= keep  # a filter has less than one percent
     top = magnitude_masks({"a": torch.tensor([[3.0], [1.0]]), "b": torch.ones(2, 1) * 2}, 0.5)
     assert [m.flatten().tolist() for m in top.values()] == [[True, False], [True, False]]
 
@@ -291,6 +284,8 @@ def test_bad_requests_say_what_fits() -> None:
     for keep in ({"0.weight": 7}, {"0.weight": -1}, {"nowhere": 1}, 0.0, 1.5):
         with pytest.raises(ValueError, match="keep"):
             magnitude_masks(w, keep)
+    with pytest.raises(ValueError, match=r"unit must be.*'nope'"):
+        mask_counts({"a": torch.ones(4, 2)}, "nope")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unit must be"):
         magnitude_masks(w, 0.5, unit="filter")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="generator"):
@@ -317,7 +312,7 @@ def test_training_and_pruning_commute(name: str, momentum: float, decay: float) 
     start = parameters_of(model)
     first = {k: len(v) // 2 for k, v in start.items() if v.ndim > 1}
     first.popitem()  # all classes stay
-    masks = close(model, random_masks(start, first, generator=seeded(1), unit="rows"))
+    masks = close_masks(model, random_masks(start, first, generator=seeded(1), unit="rows"))
     data = batches(shape, 3, 6)
     settings_ = {"lr": 0.05, "momentum": momentum, "weight_decay": decay}
     large = retrain(loss_of(model), start, masks, data, **settings_)
@@ -336,7 +331,7 @@ def test_a_closed_mask_takes_bias_and_outgoing_weights() -> None:
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2)).double()
     mask = torch.ones(3, 1, 3, 3)
     mask[1] = 0
-    closed = close(model, {"0.weight": mask})
+    closed = close_masks(model, {"0.weight": mask})
     assert closed["0.bias"].tolist() == [True, False, True]
     assert (~closed["3.weight"]).nonzero()[:, 1].unique().tolist() == list(range(16, 32))
 
@@ -357,13 +352,13 @@ def test_elementwise_optimizers_commute_too(optimizer: type[torch.optim.Optimize
     """Proposition 13.4: with masked gradients any optimizer that works entry by entry."""
     model = mlp(6, 5, 4, 3, activation="tanh").double()
     start, data = parameters_of(model), batches((6,), 3, 8)
-    masks = close(model, random_masks(start, {"1.weight": 3, "3.weight": 2}, unit="rows",
+    masks = close_masks(model, random_masks(start, {"1.weight": 3, "3.weight": 2}, unit="rows",
                                       generator=seeded()))  # fmt: skip
     small = prune(model, project(start, masks))
     ends = []
     for net, w, kept in ((model, project(start, masks), masks), (small, parameters_of(small), {})):
         net.load_state_dict(w)
-        steps = optimizer(net.parameters(), lr=0.01, weight_decay=0.1)
+        steps = optimizer(net.parameters(), lr=0.01, weight_decay=0.1)  # type: ignore[call-arg]
         for x, y in data:
             steps.zero_grad()
             nn.functional.cross_entropy(net(x), y).backward()

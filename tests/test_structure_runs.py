@@ -10,8 +10,10 @@ import torch
 from torch import nn
 from toy_clients import seeded
 
-from fedlearn_lib import Dataset, counts, parameters_of, resnet
-from fedlearn_lib.reproductions import growth, images, tickets
+from fedlearn_book.reproductions import growth, images, tickets
+from fedlearn_lib import parameters_of, resnet
+from fedlearn_lib.data import Dataset
+from fedlearn_lib.structure import he_start, mask_counts
 
 
 def toy(n: int, seed: int, *shape: int) -> Dataset:
@@ -87,7 +89,7 @@ def test_lots_are_drawn_from_numbers_of_their_own() -> None:
 
 def test_a_network_that_cannot_be_cut_trains_inside_its_mask() -> None:
     """The residual sum keeps its channels: what the mask excludes is zero at the end."""
-    model = tickets.he_start(resnet(width=4, channels=1, seed=0), 0)
+    model = he_start(resnet(width=4, channels=1, seed=0), 0)
     start = parameters_of(model)
     masks = {name: torch.zeros_like(start[name]) for name in tickets.units_of(model)}
     for mask in masks.values():
@@ -96,7 +98,7 @@ def test_a_network_that_cannot_be_cut_trains_inside_its_mask() -> None:
     end = tickets.fit(net, w, left, toy(40, 0, 1, 8, 8), 1, 0)
     assert net is model
     assert all(float(end[name][2:].abs().max()) == 0 for name in masks)
-    assert set(counts(left, "rows").values()) >= {2}
+    assert set(mask_counts(left, "rows").values()) >= {2}
 
 
 def test_growth_runs_end_to_end_on_a_toy(monkeypatch, small, tmp_path) -> None:
@@ -117,27 +119,6 @@ def test_growth_runs_end_to_end_on_a_toy(monkeypatch, small, tmp_path) -> None:
     one_epoch = results["same work"]["multiply_adds"]
     assert abs(results["same work"]["work"] - results["grown"]["work"]) <= one_epoch / 2
     assert len(record["table"]["rows"]) == 5
-
-
-def test_a_wider_network_keeps_its_path() -> None:
-    """Algorithm 13.7: old entries of V and of the momentum are carried over, new ones are zero."""
-    model = growth.narrow_lenet((2, 3, 4, 5), 0)
-    optimizer = growth.path_of(model, nu=0.7)
-    model(torch.randn(3, 1, 28, 28, generator=seeded())).square().sum().backward()
-    optimizer.step()
-    g = seeded(1)
-    wide = tickets_grow(model, g)
-    new = growth.carried(model, optimizer, wide)
-    assert new.param_groups[0]["nu"] == 0.7
-    for old, p in zip(model.parameters(), wide.parameters(), strict=True):
-        for name, value in optimizer.state[old].items():
-            inside = tuple(slice(n) for n in value.shape)
-            assert torch.equal(new.state[p][name][inside], value)
-            assert new.state[p][name].count_nonzero() == value.count_nonzero()
-
-
-def tickets_grow(model: nn.Sequential, g: torch.Generator) -> nn.Sequential:
-    return growth.grow(growth.grow(model, 3, 2, generator=g), 9, 1, generator=g)
 
 
 # ----- a folder of images -----------------------------------------------------------------------

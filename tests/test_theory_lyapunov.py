@@ -10,6 +10,7 @@ import torch
 from toy_clients import seeded
 
 from fedlearn_lib import L1, GroupL2
+from fedlearn_lib.sparse import largest_curvature
 from fedlearn_lib.theory import (
     Run,
     coupled_lipschitz,
@@ -17,9 +18,8 @@ from fedlearn_lib.theory import (
     dual_of,
     local_lipschitz,
     logistic_lipschitz,
-    quadratic_lipschitz,
+    lyapunov_max_lr,
     relative_error,
-    safe_step,
     squared_steps,
     subgradients,
 )
@@ -146,7 +146,7 @@ def test_the_lyapunov_function_falls_by_what_is_promised(penalty, kappa, nu) -> 
         lip = float(torch.linalg.eigvalsh(A).max())
         w0 = 4 * torch.randn(4, 3, generator=seeded(seed + 50), dtype=torch.float64)
         for f, constant in ((loss, lip), (waves, WAVES_LIP)):
-            lr = 0.99 * safe_step(constant, kappa=kappa, nu=nu, sharp=True)
+            lr = 0.99 * lyapunov_max_lr(constant, kappa=kappa, nu=nu, sharp=True)
             run = walk(f, w0, penalty, kappa=kappa, nu=nu, lr=lr, steps=120)
             found = descent(f, run, penalty, lip=constant, kappa=kappa, nu=nu, lr=lr)
             assert torch.allclose(
@@ -164,7 +164,7 @@ def test_nothing_in_the_descent_can_be_dropped() -> None:
     """Theorem 12.5: for a quadratic with one curvature the slack is zero but for the coupling."""
     lip, nu, kappa = 2.0, 3.0, 4.0
     loss = lambda w: 0.5 * lip * (w**2).sum()  # noqa: E731
-    lr = 0.9 * safe_step(lip, kappa=kappa, nu=nu, sharp=True)
+    lr = 0.9 * lyapunov_max_lr(lip, kappa=kappa, nu=nu, sharp=True)
     top = coupled_lipschitz(lip, nu, sharp=True)
     run = walk(
         loss, torch.tensor([30.0, -40.0]).double(), L1(), kappa=kappa, nu=nu, lr=lr, steps=30
@@ -180,7 +180,7 @@ def test_nothing_in_the_descent_can_be_dropped() -> None:
 def test_the_squared_steps_are_summable() -> None:
     """Corollary 12.6: Σ‖P_{k+1} − P_k‖² ≤ α(L̄(P_0) − inf L̂)/a, so the smallest is ≤ that /K."""
     kappa, nu, w0 = 3.0, 0.7, 2.5 * torch.randn(9, generator=seeded(2), dtype=torch.float64)
-    lr = 0.8 * safe_step(WAVES_LIP, kappa=kappa, nu=nu)
+    lr = 0.8 * lyapunov_max_lr(WAVES_LIP, kappa=kappa, nu=nu)
     run = walk(waves, w0, L1(0.2), kappa=kappa, nu=nu, lr=lr, steps=400)
     a = 1 / kappa - lr * coupled_lipschitz(WAVES_LIP, nu, sharp=True) / 2
     gap = lr * float(waves(w0) + w0.square().sum() / (2 * nu))  # inf waves = 0
@@ -211,11 +211,11 @@ def scalar(lip, nu, kappa, lr, w0=1e4, steps=20_000):
 @pytest.mark.parametrize("kappa", [1.0, 9.0])
 def test_the_sharp_step_is_the_limit(lip: float, nu: float, kappa: float) -> None:
     """Proposition 12.7: convergence below 2/(κℓ), divergence above it from a large start."""
-    limit = safe_step(lip, kappa=kappa, nu=nu, sharp=True)
+    limit = lyapunov_max_lr(lip, kappa=kappa, nu=nu, sharp=True)
     assert scalar(lip, nu, kappa, 0.985 * limit) < 1e-3
     assert scalar(lip, nu, kappa, 1.02 * limit) == math.inf
     one = 2 / (kappa * (lip + 1 / nu))
-    assert safe_step(lip, kappa=kappa, nu=nu) < limit < one
+    assert lyapunov_max_lr(lip, kappa=kappa, nu=nu) < limit < one
 
 
 def test_one_over_nu_is_not_enough() -> None:
@@ -226,7 +226,7 @@ def test_one_over_nu_is_not_enough() -> None:
             ratio = 0.99 * coupled_lipschitz(lip, nu, sharp=True) / (lip + 1 / nu)
             found = scalar(lip, nu, 1.0, 0.99 * 2 / (lip + 1 / nu)) == math.inf
             assert found == (ratio > 1)
-            assert scalar(lip, nu, 1.0, 0.99 * safe_step(lip, kappa=1.0, nu=nu)) < math.inf
+            assert scalar(lip, nu, 1.0, 0.99 * lyapunov_max_lr(lip, kappa=1.0, nu=nu)) < math.inf
             diverged.append(found)
     assert sum(diverged) == 6
 
@@ -241,7 +241,7 @@ def test_the_subgradient_is_bounded_by_the_step(penalty, kappa: float) -> None:
     loss, _, A = quadratic(7)
     lip = float(torch.linalg.eigvalsh(A).max())
     nu, w0 = 0.8, torch.randn(4, 3, generator=seeded(4), dtype=torch.float64)
-    lr = 0.9 * safe_step(lip, kappa=kappa, nu=nu)
+    lr = 0.9 * lyapunov_max_lr(lip, kappa=kappa, nu=nu)
     run = walk(loss, w0, penalty, kappa=kappa, nu=nu, lr=lr, steps=150)
     found, bound = relative_error(loss, run, lip=lip, kappa=kappa, nu=nu, lr=lr)
     assert (found <= bound + ROUND).all()
@@ -267,7 +267,7 @@ def test_limits_are_critical_points_of_the_loss(seed: int) -> None:
     """Proposition 12.10: W = Γ and ∇L̂(W) = 0 at the end, also where the loss is not convex."""
     w0 = 3 * torch.randn(6, generator=seeded(seed), dtype=torch.float64)
     kappa, nu = 5.0, 2.0
-    lr = 0.9 * safe_step(WAVES_LIP, kappa=kappa, nu=nu)
+    lr = 0.9 * lyapunov_max_lr(WAVES_LIP, kappa=kappa, nu=nu)
     run = walk(waves, w0, L1(0.05), kappa=kappa, nu=nu, lr=lr, steps=6000)
     slope = torch.func.grad(waves)(run.w[-1])
     assert float((run.w[-1] - run.gamma[-1]).norm()) < 1e-6
@@ -289,7 +289,7 @@ def test_finite_length_on_a_loss_that_is_not_convex() -> None:
     """Theorem 12.12: past any late step the rest of the path is shorter than any tolerance."""
     w0 = 3 * torch.randn(8, generator=seeded(11), dtype=torch.float64)
     kappa, nu = 2.0, 1.0
-    lr = 0.9 * safe_step(WAVES_LIP, kappa=kappa, nu=nu)
+    lr = 0.9 * lyapunov_max_lr(WAVES_LIP, kappa=kappa, nu=nu)
     run = walk(waves, w0, L1(0.1), kappa=kappa, nu=nu, lr=lr, steps=4000)
     lengths = squared_steps(run).sqrt().cumsum(0)
     assert lengths[-1] - lengths[2000] < 1e-9
@@ -309,7 +309,7 @@ def test_a_local_constant_is_enough() -> None:
     radius = (4 * top) ** 0.25  # |w_j| on the sublevel set
     cap = 0.02
     reach = radius + cap * (radius**3 + math.sqrt(2 * top))  # one step out of it
-    lr = min(cap, 0.99 * safe_step(3 * reach**2, kappa=1.0, nu=1.0))
+    lr = min(cap, 0.99 * lyapunov_max_lr(3 * reach**2, kappa=1.0, nu=1.0))
     sizes = attempt(w0, lr)
     assert sizes.max() <= radius
     run = walk(quartic, w0, L1(), kappa=1.0, nu=1.0, lr=lr, steps=500)
@@ -373,7 +373,7 @@ def test_the_end_is_gradient_descent_on_the_coupled_loss(seed: int, kappa: float
     nu, p = 0.9, best.numel()
     best_gap = best.abs().min()
     assert best_gap > 0.01
-    lr = 0.5 * safe_step(2.0, kappa=kappa, nu=nu)
+    lr = 0.5 * lyapunov_max_lr(2.0, kappa=kappa, nu=nu)
     run = walk(loss, torch.zeros(4, 3).double(), L1(0.2), kappa=kappa, nu=nu, lr=lr, steps=1500)
     eye = torch.eye(p, dtype=torch.float64)
     H = torch.cat([torch.cat([A + eye / nu, -eye / nu], 1), torch.cat([-eye / nu, eye / nu], 1)])
@@ -415,7 +415,7 @@ def test_the_constants_of_small_models() -> None:
     least = lambda w: (X @ w - y).square().mean() / 2  # noqa: E731
     odds = lambda w: torch.nn.functional.softplus(-signs * (X @ w)).mean()  # noqa: E731
     zero = torch.zeros(5, dtype=torch.float64)
-    assert local_lipschitz(least, zero + 3) == pytest.approx(quadratic_lipschitz(X))
+    assert local_lipschitz(least, zero + 3) == pytest.approx(largest_curvature(X))
     assert local_lipschitz(odds, zero) == pytest.approx(logistic_lipschitz(X))
     assert local_lipschitz(odds, zero + 1) < logistic_lipschitz(X)
     ridge = lambda w: odds(w) + 0.15 * w.square().sum()  # noqa: E731
@@ -450,8 +450,8 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="at least two"):
         descent(loss, Run(*(x[:1] for x in run)), L1(0.1), lip=lip, **settings)
     with pytest.raises(ValueError, match="lip must be finite"):
-        safe_step(-1.0, kappa=1.0, nu=1.0)
-    with pytest.raises(ValueError, match="kappa must be a positive number"):
-        safe_step(1.0, kappa=0.0, nu=1.0)
-    with pytest.raises(ValueError, match="nu must be a positive number"):
+        lyapunov_max_lr(-1.0, kappa=1.0, nu=1.0)
+    with pytest.raises(ValueError, match="kappa must be a positive finite number"):
+        lyapunov_max_lr(1.0, kappa=0.0, nu=1.0)
+    with pytest.raises(ValueError, match="nu must be a positive finite number"):
         coupled_lipschitz(1.0, -2.0)

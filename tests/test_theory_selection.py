@@ -10,8 +10,8 @@ import torch
 from scipy.integrate import solve_ivp
 from toy_clients import seeded
 
-from fedlearn_lib import L1, GroupL2, iss_path, largest_step, lbi, lbi_path
-from fedlearn_lib.inclusion.lbi import largest_curvature
+from fedlearn_lib import L1, GroupL2, iss_path, lbi_path
+from fedlearn_lib.sparse import largest_curvature, lbi, lbi_max_lr
 from fedlearn_lib.theory import (
     irrepresentable,
     noise_rate,
@@ -49,7 +49,7 @@ def flow(X, y, kappa: float, times) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_dual_and_coefficients_are_two_readings_of_one_vector(seed: int) -> None:
-    """Proposition 9.2: ρ + β/κ = z with ρ a subgradient at β if and only if β = κ shrink(z)."""
+    """Proposition 9.4: ρ + β/κ = z with ρ a subgradient at β if and only if β = κ shrink(z)."""
     z = 3 * torch.randn(200, generator=seeded(seed), dtype=torch.float64)
     kappa = 7.0
     beta = kappa * L1().prox(z)
@@ -60,7 +60,7 @@ def test_dual_and_coefficients_are_two_readings_of_one_vector(seed: int) -> None
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_field_is_lipschitz(seed: int) -> None:
-    """Proposition 9.2: z ↦ −∇f(κ shrink z) has Lipschitz constant κ‖XᵀX/n‖, and attains it."""
+    """Proposition 9.4: z ↦ −∇f(κ shrink z) has Lipschitz constant κ‖XᵀX/n‖, and attains it."""
     X, g = design(20, 12, seed)
     kappa = 5.0
     field = lambda z: -X.T @ (X @ (kappa * L1().prox(z))) / 20  # noqa: E731
@@ -74,7 +74,7 @@ def test_the_field_is_lipschitz(seed: int) -> None:
 
 
 def test_euler_steps_are_linearized_bregman_iterations_and_converge_to_the_flow() -> None:
-    """Proposition 9.3: forward Euler of the flow is LBI; its error falls in proportion to α."""
+    """Proposition 9.5: forward Euler of the flow is LBI; its error falls in proportion to α."""
     X, g = design(30, 8, 1, common=0.5)
     y = X[:, 0] * 2 - X[:, 1] + 0.3 * torch.randn(30, generator=g, dtype=torch.float64)
     kappa, end = 10.0, 1.5
@@ -89,7 +89,7 @@ def test_euler_steps_are_linearized_bregman_iterations_and_converge_to_the_flow(
 
 
 def test_the_constant_of_euler_s_method() -> None:
-    """Proposition 9.3: ‖z_k − z(t_k)‖ ≤ (α/2) √(2L f(0)) (e^{κLt} − 1), with a small exponent."""
+    """Proposition 9.5: ‖z_k − z(t_k)‖ ≤ (α/2) √(2L f(0)) (e^{κLt} − 1), with a small exponent."""
     X, y = torch.ones(4, 1).double(), torch.full((4,), 2.0).double()  # L = 1, f(0) = 2
     for kappa, lr in [(1.0, 0.3), (0.5, 0.11), (2.0, 0.07)]:
         z = beta = 0.0
@@ -108,7 +108,7 @@ def test_the_constant_of_euler_s_method() -> None:
 @pytest.mark.parametrize("share", [0.2, 0.95, 0.999])
 @pytest.mark.parametrize("penalty", [L1(), GroupL2(), L1(0.3)])
 def test_the_loss_falls_while_coordinates_come_and_go(seed: int, share: float, penalty) -> None:
-    """Proposition 9.4: f(β_{k+1}) ≤ f(β_k) − (1/ακ − L/2)‖β_{k+1} − β_k‖², any convex penalty."""
+    """Proposition 9.6: f(β_{k+1}) ≤ f(β_k) − (1/ακ − L/2)‖β_{k+1} − β_k‖², any convex penalty."""
     X, g = design(25, 12, seed, common=0.7)
     y = X[:, :3].sum(1) + torch.randn(25, generator=g, dtype=torch.float64)
     kappa, L = 6.0, largest_curvature(X)
@@ -125,10 +125,10 @@ def test_the_loss_falls_while_coordinates_come_and_go(seed: int, share: float, p
 
 
 def test_the_logistic_loss_falls_below_four_times_the_step() -> None:
-    """Proposition 9.4: only the Lipschitz constant of the gradient counts; here it is L/4."""
+    """Proposition 9.6: only the Lipschitz constant of the gradient counts; here it is L/4."""
     X, g = design(60, 10, 3)
     y = (X[:, 0] + torch.randn(60, generator=g, dtype=torch.float64) > 0).double()
-    lr = 0.99 * largest_step(X, 8.0, loss="logistic")
+    lr = 0.99 * lbi_max_lr(X, 8.0, loss="logistic")
     path = lbi_path(X, y, kappa=8.0, lr=lr, steps=400, loss="logistic")
     values = torch.stack(
         [(torch.nn.functional.softplus(X @ w) - y * (X @ w)).mean() for w in path.w]
@@ -139,7 +139,7 @@ def test_the_logistic_loss_falls_below_four_times_the_step() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_beyond_the_step_bound_a_large_error_grows_for_ever(seed: int) -> None:
-    """Proposition 9.5: |vᵀe| ≥ (q−1)|vᵀe| − 2κ‖v‖₁; from 2κ‖v‖₁/(q−2) on it grows, q = ακL > 2."""
+    """Proposition 9.7: |vᵀe| ≥ (q−1)|vᵀe| − 2κ‖v‖₁; from 2κ‖v‖₁/(q−2) on it grows, q = ακL > 2."""
     X, _ = design(40, 6, seed)
     y = X @ torch.tensor([3.0, -2.0, 2.0, 1.0, -1.0, 2.0]).double()
     L, V = torch.linalg.eigh(X.T @ X / 40)
@@ -158,7 +158,7 @@ def test_beyond_the_step_bound_a_large_error_grows_for_ever(seed: int) -> None:
 
 @pytest.mark.parametrize("share", [1.05, 1.5])
 def test_beyond_the_step_bound_a_small_error_never_settles(share: float) -> None:
-    """Proposition 9.5: with a large κ the dead zone catches the run; it neither grows nor rests."""
+    """Proposition 9.7: with a large κ the dead zone catches the run; it neither grows nor rests."""
     X, y = torch.ones(1, 1), torch.tensor([2.0])
     path = lbi_path(X, y, kappa=50.0, lr=share * 2 / 50, steps=3000, check=False)
     late = path.w[1000:, 0]
@@ -169,7 +169,7 @@ def test_beyond_the_step_bound_a_small_error_never_settles(share: float) -> None
 
 @pytest.mark.parametrize("kappa", [3.0, 30.0])
 def test_on_orthogonal_columns_each_coefficient_approaches_exponentially(kappa: float) -> None:
-    """Proposition 9.6: β_j = (c_j/d_j)(1 − exp(−κ d_j (t − 1/|c_j|))) from t_j = 1/|c_j| on."""
+    """Proposition 9.8: β_j = (c_j/d_j)(1 − exp(−κ d_j (t − 1/|c_j|))) from t_j = 1/|c_j| on."""
     g = seeded(5)
     d = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     X = torch.linalg.qr(torch.randn(9, 3, generator=g, dtype=torch.float64)).Q * (9 * d).sqrt()
@@ -187,7 +187,7 @@ def test_on_orthogonal_columns_each_coefficient_approaches_exponentially(kappa: 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kappa", [2.0, 20.0, 60.0])
 def test_the_damped_dual_stays_close_to_the_exact_one(seed: int, kappa: float) -> None:
-    """Theorem 9.7: ‖z_t − ρ_t‖² ≤ (L/2κ) ∫₀ᵗ ‖β_s‖² ds on correlated designs, at every knot."""
+    """Theorem 9.9: ‖z_t − ρ_t‖² ≤ (L/2κ) ∫₀ᵗ ‖β_s‖² ds on correlated designs, at every knot."""
     X, g = design(30, 6, seed, common=1.0)
     y = X[:, 0] - X[:, 2] + 0.5 * torch.randn(30, generator=g, dtype=torch.float64)
     path = iss_path(X, y)
@@ -245,13 +245,13 @@ def instance(seed: int, sigma: float = 0.3, n: int = 80, p: int = 30):
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("kappa", [5.0, 50.0, 300.0])
 def test_no_false_positive_enters_before_the_safe_time(seed: int, kappa: float) -> None:
-    """Theorem 9.8: for t_k ω ≤ η − (1 − η)B/κ the support of β_k lies in S; B bounds the oracle."""
+    """Theorem 9.11: for t_k ω ≤ η − (1 − η)B/κ supp β_k lies in S; B bounds the oracle."""
     X, beta, noise, S = instance(seed)
     y = X @ beta + noise
     eta = 1 - irrepresentable(X, S)
     reach = oracle_reach(X, S, y)
     safe = safe_time(eta, noise_rate(X, S, noise), reach=reach, kappa=kappa)
-    lr = 0.9 * largest_step(X, kappa)
+    lr = 0.9 * lbi_max_lr(X, kappa)
     steps = math.ceil(max(4 * safe, 5.0) / lr)
     path = lbi_path(X, y, kappa=kappa, lr=lr, steps=steps)
     entries = path.entry_times()
@@ -271,12 +271,12 @@ def test_no_false_positive_enters_before_the_safe_time(seed: int, kappa: float) 
 @pytest.mark.parametrize("kappa", [5.0, 100.0])
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 def test_the_oracle_has_the_right_signs_after_the_sign_time(seed, kappa, share) -> None:
-    """Proposition 9.9: after the sign time the oracle's signs are those of its fit, for good."""
+    """Proposition 9.12: after the sign time the oracle's signs are those of its fit, for good."""
     X, beta, noise, S = instance(seed, n=25)
     X = X[:, S]
     y = X @ beta[S] + noise
     fit = torch.linalg.lstsq(X, y[:, None]).solution[:, 0]
-    gamma, lr = restricted_convexity(X, range(3)), share * largest_step(X, kappa)
+    gamma, lr = restricted_convexity(X, range(3)), share * lbi_max_lr(X, kappa)
     after = sign_time(fit, gamma, kappa=kappa, c=1 - share, lr=lr)
     path = lbi_path(X, y, kappa=kappa, lr=lr, steps=math.ceil(3 * after / lr))
     late = path.t > after
@@ -290,10 +290,10 @@ def test_the_oracle_has_the_right_signs_after_the_sign_time(seed, kappa, share) 
 
 
 def test_the_promises_hold_at_least_as_often_as_promised() -> None:
-    """Theorem 9.10: signs right between ``first`` and ``last``, errors bounded, P ≥ 1 − 2δ."""
+    """Theorem 9.13: signs right between ``first`` and ``last``, errors bounded, P ≥ 1 − 2δ."""
     X, beta, _, _ = instance(3, n=400, p=40)
     sigma, kappa, delta = 0.15, 300.0, 0.2
-    lr = largest_step(X, kappa) / 2
+    lr = lbi_max_lr(X, kappa) / 2
     bound = selection_bound(X, beta, sigma, kappa=kappa, lr=lr, delta=delta)
     assert bound.first < bound.last
     assert bound.probability == pytest.approx(0.6)
@@ -311,7 +311,7 @@ def test_the_promises_hold_at_least_as_often_as_promised() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_signs_that_cannot_be_represented_are_missed_half_of_the_time(seed: int) -> None:
-    """Proposition 9.11: if |M_j sign(β*)| > 1 and κ is large, at most half of the runs succeed."""
+    """Proposition 9.14: if |M_j sign(β*)| > 1 and κ is large, at most half of the runs succeed."""
     g = seeded(seed)
     X = torch.linalg.qr(torch.randn(60, 4, generator=g, dtype=torch.float64)).Q * 60**0.5
     X[:, 3] = 0.45 * (X[:, 0] + X[:, 1] + X[:, 2]) + 0.5 * X[:, 3]
@@ -336,7 +336,13 @@ def test_signs_that_cannot_be_represented_are_missed_half_of_the_time(seed: int)
         (lambda X: irrepresentable(X, [5]), r"from 0 to 2, got \[5\]"),
         (lambda X: irrepresentable(X, []), r"got \[\]"),
         (lambda X: irrepresentable(X[:, [0, 0, 1]], [0, 1]), "depend on each other"),
+        (lambda X: irrepresentable(X / 0, [0]), "X must be finite"),
         (lambda X: sign_time(torch.zeros(2), 1.0), "other than zero"),
+        (lambda X: safe_time(math.nan, 0.1), "eta must be .*nan"),
+        (lambda X: safe_time(1.5, 0.1), "eta must be a number of at most 1.*got 1.5"),
+        (lambda X: safe_time(0.5, -0.1), "omega must be a finite number of at least 0, got -0.1"),
+        (lambda X: safe_time(0.5, 0.1, reach=-1.0), "reach must be"),
+        (lambda X: safe_time(0.5, 0.1, kappa=0.0), "kappa must be positive, got 0.0"),
         (lambda X: sign_time(torch.ones(2), 1.0, c=0.0), "c must lie in"),
         (lambda X: selection_bound(X, torch.ones(3), 1.0, delta=2.0), "delta must lie between"),
     ],

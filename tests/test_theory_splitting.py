@@ -81,14 +81,14 @@ def test_a_safe_step_descends_and_has_the_rate_of_one_over_path_time(seed: int) 
             torch.cat([-D / nu, torch.eye(q).double() / nu], 1),
         ]
     )
-    bound = 1 / (kappa * fl.split_lbi_lr(X, D, kappa=kappa, nu=nu))
+    bound = 2 / (kappa * fl.sparse.split_lbi_max_lr(X, D, kappa=kappa, nu=nu))
     assert torch.linalg.matrix_norm(H, 2) <= bound * (1 + 1e-12)
     G, b = X.T @ X / n, X.T @ y / n
     best, least = spring_minimum(X, y, D, D @ torch.linalg.pinv(X) @ y, nu)
     D0 = best.square().sum() / (2 * kappa) + (D @ best).abs().sum()
     D0 = D0 + (D @ best).square().sum() / (2 * kappa)
     for c in (1.0, 1.99):
-        lr = fl.split_lbi_lr(X, D, kappa=kappa, nu=nu, c=c)
+        lr = c / 2 * fl.sparse.split_lbi_max_lr(X, D, kappa=kappa, nu=nu)
         path = fl.split_lbi_path(
             lambda w: w.sum(), torch.zeros(X.shape[1]).double(), fl.L1(), kappa=kappa, nu=nu,
             lr=lr, steps=1500, D=D, gradient=lambda w: G @ w - b,
@@ -109,7 +109,7 @@ def test_the_safe_step_is_the_edge_where_both_parts_meet() -> None:
     """Proposition 10.3: with X = 0 the bound is attained, and c = 2.02 diverges."""
     D = torch.tensor([[3.0]]).double()
     for c, diverges in ((1.98, False), (2.02, True)):
-        lr = fl.split_lbi_lr(torch.zeros(2, 1), D, kappa=1.0, nu=0.5, c=1.0) * c
+        lr = c / 2 * fl.sparse.split_lbi_max_lr(torch.zeros(2, 1), D, kappa=1.0, nu=0.5)
         path = fl.split_lbi_path(
             lambda w: w.sum(), torch.full((1,), 1e3).double(), fl.L1(), kappa=1.0, nu=0.5, lr=lr,
             steps=4000, D=D, gradient=torch.zeros_like,
@@ -119,9 +119,9 @@ def test_the_safe_step_is_the_edge_where_both_parts_meet() -> None:
 
 @pytest.mark.parametrize("shape", [(9, 5), (4, 6)])
 def test_splitting_the_identity_is_preconditioning(shape) -> None:
-    """Proposition 10.5: the regression left is that of (I + νXXᵀ/n)^(-1/2) (X, y)."""
-    X, y, _ = problem(*shape, 2)
-    n = len(X)
+    """Proposition 10.7: the regression left is that of (I + νXXᵀ/n)^(-1/2) (X, y)."""
+    n, p = shape
+    X, y, _ = problem(n, p, 2)
     for nu in (0.01, 2.0, 300.0):
         values, vectors = torch.linalg.eigh(torch.eye(n).double() + nu * X @ X.T / n)
         white = vectors @ torch.diag(values**-0.5) @ vectors.T
@@ -138,7 +138,7 @@ def test_splitting_the_identity_is_preconditioning(shape) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_irr_in_closed_form_and_its_limits(seed: int) -> None:
-    """Proposition 10.7: for an invertible XᵀX, and the two limits for any X."""
+    """Proposition 10.9: for an invertible XᵀX, and the two limits for any X."""
     X, _, D = problem(9, 5, (4, 8)[seed % 2], seed)
     inside = torch.arange(len(D)) < 2
     M = D @ torch.linalg.inv(X.T @ X / len(X)) @ D.T
@@ -158,7 +158,7 @@ def test_irr_in_closed_form_and_its_limits(seed: int) -> None:
 
 
 def test_limits_for_a_wide_design() -> None:
-    """Proposition 10.7: with a kernel Σ(∞) is a projection, and IRR(0) is that of X for D = I."""
+    """Proposition 10.9: with a kernel Σ(∞) is a projection, and IRR(0) is that of X for D = I."""
     X, _, D = problem(4, 6, 5)
     for matrix in (D, None):
         far, near = split_gram(X, math.inf, matrix), split_gram(X, 1e9, matrix)
@@ -174,7 +174,7 @@ def test_limits_for_a_wide_design() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_what_always_falls_and_what_falls_for_a_chain(seed: int) -> None:
-    """Proposition 10.8: the spectral norm, the envelope, and the chain with its exact limit 1."""
+    """Proposition 10.10: the spectral norm, the envelope, and the chain with its exact limit 1."""
     X, _, D = problem(9, 5, 5, seed)
     inside = torch.tensor([True, False, True, False, False])
     M = D @ torch.linalg.inv(X.T @ X / len(X)) @ D.T
@@ -199,7 +199,7 @@ def test_what_always_falls_and_what_falls_for_a_chain(seed: int) -> None:
 
 
 def test_irr_can_rise() -> None:
-    """Proposition 10.8: a design with IRR(0) < 1 < IRR(ν) for a larger ν."""
+    """Proposition 10.10: a design with IRR(0) < 1 < IRR(ν) for a larger ν."""
     M = torch.tensor(
         [[16.05, -12, 26.6475], [-12, 9.05, -19.9975], [26.6475, -19.9975, 50]]
     ).double()
@@ -221,7 +221,7 @@ def chain_problem(seed: int, n: int = 60, p: int = 6, sigma: float = 0.0):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_path_enters_no_false_row_and_finds_the_signs_in_time(seed: int) -> None:
-    """Theorem 10.9: no false row before t̄, and all signs right after the time of the theorem."""
+    """Theorem 10.11: no false row before t̄, and all signs right after the time of the theorem."""
     for sigma in (0.0, 0.3):
         X, D, beta, y = chain_problem(seed, sigma=sigma)
         truth, nu, n = D @ beta, 2.0, len(X)
@@ -248,7 +248,7 @@ def test_the_path_enters_no_false_row_and_finds_the_signs_in_time(seed: int) -> 
 
 
 def test_the_probability_of_a_clean_start() -> None:
-    """Theorem 10.9: false rows before the time of the theorem in at most the share δ of draws."""
+    """Theorem 10.11: false rows before the time of the theorem in at most the share δ of draws."""
     X, D, beta, _ = chain_problem(0)
     inside = D @ beta != 0
     bound = clean_until(X, inside, 2.0, 0.5, delta=0.2, D=D)
@@ -264,7 +264,7 @@ def test_the_probability_of_a_clean_start() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_noise_in_the_force_is_no_larger_than_the_theorem_says(seed: int) -> None:
-    """Theorem 10.9, part 3: exact variances of the noise, against 2σ²ν/n, for IRR below one."""
+    """Theorem 10.11, part 3: exact variances of the noise, against 2σ²ν/n, for IRR below one."""
     X, D, beta, _ = chain_problem(seed)
     inside, n = D @ beta != 0, len(X)
     for nu in (0.3, 2.0, 50.0):
@@ -281,7 +281,7 @@ def test_the_noise_in_the_force_is_no_larger_than_the_theorem_says(seed: int) ->
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_revised_estimator_is_the_nearest_point(seed: int) -> None:
-    """Proposition 10.10: nearest in the subspace, means over components, zero where D = I."""
+    """Proposition 10.12: nearest in the subspace, means over components, zero where D = I."""
     g = torch.Generator().manual_seed(seed)
     beta, D = torch.randn(6, generator=g).double(), torch.randn(5, 6, generator=g).double()
     gamma = torch.tensor([1.0, 0, 0, 2, 0]).double()
@@ -308,16 +308,20 @@ def test_the_revised_estimator_is_the_nearest_point(seed: int) -> None:
     ("call", "words"),
     [
         (lambda X, m: split_gram(X, -1.0), "nu must not be negative"),
-        (lambda X, m: split_gram(X, 1.0, torch.eye(3)), r"X must be \[n p\] and D \[q p\]"),
+        (lambda X, m: split_gram(X, 1.0, torch.eye(3)), r"D must be \[q p\] with"),
+        (lambda X, m: split_gram(X / 0, 1.0), "X must be finite, got 20"),
+        (lambda X, m: split_gram(X[0], 1.0), r"X must be \[n p\]"),
+        (lambda X, m: split_irr(X / 0, m, 1.0), "X must be finite"),
+        (lambda X, m: split_gram(X, 1.0, torch.eye(4) / 0), "D must be finite"),
         (lambda X, m: split_gram(X, 0.0, torch.ones(3, 4)), "full row rank"),
-        (lambda X, m: split_design(X, torch.ones(2), 1.0), "y have 5 entries"),
-        (lambda X, m: split_design(X, torch.ones(5), math.inf), "nu must be a positive number"),
+        (lambda X, m: split_design(X, torch.ones(2), 1.0), r"y must be \[n\]"),
+        (lambda X, m: split_design(X, torch.ones(5), math.inf), "nu must be a positive"),
         (lambda X, m: split_irr(X, m[:3], 1.0), "support must be a mask of 4"),
         (lambda X, m: split_irr(X, m.double(), 1.0), "support must be a mask of 4"),
         (lambda X, m: split_irr(torch.ones(5, 4), m, 0.0), "restricted to the support is singular"),
         (
             lambda X, m: split_estimate(torch.ones(4), torch.ones(3), torch.eye(4)),
-            "must have shape",
+            r"D must be \[q p",
         ),
         (lambda X, m: clean_until(X, m, 1.0, 0.0, delta=0.1), "sigma must be positive"),
         (lambda X, m: clean_until(X, m, 1.0, 1.0, delta=2.0), "sigma must be positive"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_clients import seeded
+from toy_clients import assert_close, seeded
 
 from fedlearn_lib import axpy, dot, norm, weighted_mean
 
@@ -32,6 +32,19 @@ def test_trees_are_long_vectors() -> None:
                                torch.tensor(-0.7).double() * flat(x) + flat(y))  # fmt: skip
     torch.testing.assert_close(dot(x, y), flat(x) @ flat(y))
     torch.testing.assert_close(norm(x), flat(x).norm())
+
+
+def test_a_step_size_may_be_mapped_over_and_differentiated() -> None:
+    """A tensor a is part of the formula: many steps at once, or the best of them by descent."""
+    x, y, v, steps = tree(0), tree(1), tree(2), torch.tensor([-0.7, 0.0, 2.0]).double()
+    found = torch.func.vmap(axpy, in_dims=(0, None, None))(steps, x, y)
+    for k, a in enumerate(steps.tolist()):
+        assert_close({n: value[k] for n, value in found.items()}, axpy(a, x, y), 1e-15)
+    slope = torch.func.grad(lambda a: dot(axpy(a, x, y), v))(steps[0])
+    torch.testing.assert_close(slope, dot(x, v))
+    leaf = steps[0].clone().requires_grad_()
+    (slope,) = torch.autograd.grad(dot(axpy(leaf, x, y), v), leaf)
+    torch.testing.assert_close(slope, dot(x, v))
 
 
 @given(st.data(), st.integers(1, 6))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
@@ -15,9 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fedlearn_lib.data.partition import partition_dirichlet, partition_iid
-from fedlearn_lib.heterogeneity import total_variation
-from fedlearn_lib.widgets import (
+from fedlearn_book.widgets import (
     HeterogeneityExplorer,
     MetaLandscape,
     Setting,
@@ -28,6 +27,8 @@ from fedlearn_lib.widgets import (
     mean_label_tv,
     page,
 )
+from fedlearn_lib.data.partition import partition_dirichlet, partition_iid
+from fedlearn_lib.federated.heterogeneity import total_variation
 
 ALT = "A line of slope tau times eta."
 
@@ -61,12 +62,47 @@ def test_explore_gives_one_bundle_with_the_page_the_print_and_the_words():
     html = bundle["text/html"]
     assert html.count('type="range"') == html.count('data-lm-suppress-shortcuts="true"') == 2
     assert html.count('aria-live="polite"') == html.count("</output>") == 2
-    assert html.count("<img ") == 1
-    assert 'alt="A line of slope tau times eta. (η = 0.1, τ = 5)"' in html
+    assert html.count('<svg class="fl-view ') == html.count('role="img"') == 2
+    assert html.count('aria-label="A line of slope tau times eta. (η = 0.1, τ = 5)"') == 2
     assert not re.search(r"\son\w+=", html), "inline event handlers"
     assert not re.search(r"https?://", html), "nothing may be fetched"
 
 
+def drawn(html: str) -> dict:
+    """The state of a figure of drawings."""
+    return json.loads(re.search(r'\}\)\("f[0-9a-f]{6}",(.*)\)</script>$', html, re.S)[1])
+
+
+def test_every_drawing_is_the_figure_of_its_point():
+    """The line's end is where matplotlib puts it, to a tenth of a point, in both widths."""
+    shown = explore(line, eta=[0.1, 1.0], tau=[1, 10], alt=ALT, start={"eta": 1.0, "tau": 1})
+    html = shown.bundle["text/html"]
+    state = drawn(html)
+    start = re.findall(r'<svg class="fl-view.*?>(.*?)</svg>', html, re.S)
+    assert [[frame is None for frame in film] for film in state["frames"]] == 2 * [
+        [False, False, True, False]
+    ]
+    for film, first, shape in zip(state["frames"], start, ((4, 2.5), (4.1, 2.5)), strict=True):
+        for frame, values in zip(film, shown.values(), strict=True):
+            svg = first if frame is None else "".join(state["parts"][k] for k in frame)
+            figure = line(**values)
+            figure.set_size_inches(shape)
+            figure.dpi = 72
+            (x0, y0), (x1, y1) = figure.axes[0].transData.transform(
+                [(0, 0), (1, values["eta"] * values["tau"])]
+            )
+            high = 72 * shape[1]
+            a, b = round(10 * x0), round(10 * (high - y0))
+            c, d = round(10 * x1) - a, round(10 * (high - y1)) - b
+            assert re.search(rf'd="m{a} {b}l{c} ?{d}"', svg)
+
+
+@pytest.fixture
+def _pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "MAX_DRAWN", 0)
+
+
+@pytest.mark.usefixtures("_pixels")
 def test_every_frame_is_the_figure_of_its_point():
     shown = explore(line, eta=[0.1, 1.0], tau=[1, 10], alt=ALT, start={"eta": 1.0, "tau": 1})
     html = shown.bundle["text/html"]
@@ -107,7 +143,7 @@ def test_white_stays_white_beside_many_grays():
 def test_two_calls_give_the_same_bytes_and_another_figure_another_id():
     first, again = (explore(line, eta=[0.1, 1.0], tau=[1, 2], alt=ALT).bundle for _ in range(2))
     other = explore(line, eta=[0.1, 1.0], tau=[1, 3], alt=ALT).bundle
-    key = r'id="(fl-[0-9a-f]{12})"'
+    key = r'<figure class="fl-figure fl-vector" id="(f[0-9a-f]{6})">'
     assert first == again
     assert re.search(key, first["text/html"])[1] != re.search(key, other["text/html"])[1]
 
@@ -282,7 +318,7 @@ def test_an_exception_while_moving_is_shown_and_raised_and_goes_away():
 
 @pytest.mark.usefixtures("live")
 def test_a_slider_fits_its_values():
-    from fedlearn_lib.widgets.controls import control
+    from fedlearn_book.widgets.controls import control
 
     kinds = {
         "IntSlider": [1, 2, 3, 5],
@@ -318,7 +354,7 @@ def settings_of(m: int = 6) -> list[Setting]:
 
 
 def test_the_hero_is_one_bundle_that_fetches_nothing():
-    bundle = HeterogeneityExplorer(settings_of(), rounds=20)._repr_mimebundle_()
+    bundle = HeterogeneityExplorer(settings_of(), rounds=20).bundle
     assert set(bundle) == {"text/html", "image/png", "text/plain"}
     html = bundle["text/html"]
     assert len(html.encode()) <= 120_000
@@ -329,7 +365,7 @@ def test_the_hero_is_one_bundle_that_fetches_nothing():
 
 
 def test_the_hero_is_the_same_twice():
-    first, again = (HeterogeneityExplorer(settings_of())._repr_mimebundle_() for _ in range(2))
+    first, again = (HeterogeneityExplorer(settings_of()).bundle for _ in range(2))
     assert first == again
 
 
@@ -361,6 +397,7 @@ def test_mean_label_tv_is_the_librarys_total_variation():
         ({"counts": [[1] * 9]}, "needs 10 counts"),
         ({"counts": [[1] * 10] * 21}, "21 clients and 10 classes; at most 20"),
         ({"kind": "iid", "value": None}, "more than once"),
+        ({"clients": ["a", "b"]}, r"settings\[1\].clients must be 6 different names"),
     ],
 )
 def test_wrong_settings_are_named(changed: dict, message: str):
@@ -387,7 +424,7 @@ def test_wrong_options_are_named():
 @pytest.mark.usefixtures("live")
 def test_the_hero_talks_to_a_kernel():
     shown = HeterogeneityExplorer(settings_of(), index=2)
-    assert set(shown._repr_mimebundle_()) == {
+    assert set(shown.bundle) == {
         "application/vnd.jupyter.widget-view+json",
         "image/png",
         "text/plain",
@@ -408,7 +445,7 @@ def test_without_a_kernel_the_index_cannot_be_set():
 
 def test_importing_costs_no_front_end():
     code = (
-        "import fedlearn_lib.widgets, sys; "
+        "import fedlearn_book.widgets, sys; "
         "print([m for m in ('matplotlib', 'ipywidgets', 'anywidget', 'PIL') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -425,14 +462,14 @@ def landscape_of(bend: float = 1.0, **options: object) -> MetaLandscape:
 
 
 def test_the_landscape_is_one_bundle_that_fetches_nothing():
-    bundle = landscape_of()._repr_mimebundle_()
+    bundle = landscape_of().bundle
     assert set(bundle) == {"text/html", "image/png", "text/plain"}
     assert len(bundle["text/html"].encode()) <= 120_000
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", bundle["text/html"])
     assert bundle["text/html"].count("</script>") == 1
     assert "F, their mean loss after one step of size 0.2" in bundle["text/plain"]
     assert png(bundle).width > 600
-    assert bundle == landscape_of()._repr_mimebundle_(), "the same bytes twice"
+    assert bundle == landscape_of().bundle, "the same bytes twice"
 
 
 def test_the_landscape_starts_at_the_best_single_model():
@@ -460,7 +497,7 @@ def test_bent_quadratic_has_the_curvature_it_claims():
         torch.tensor([[[2.0, 0.5], [0.5, 1.0]]]).double(), torch.tensor([[0.3, -0.2, 1.5]]).double()
     )  # fmt: skip
     w = torch.tensor([1.0, 0.4], dtype=torch.float64)
-    from fedlearn_lib.widgets.landscape import bent_quadratic
+    from fedlearn_book.widgets.landscape import bent_quadratic
 
     H = torch.autograd.functional.hessian(lambda v: bent_quadratic({"w": v}, batch), w)
     u = w - batch[1][0, :2]
@@ -491,6 +528,6 @@ def test_a_wrong_landscape_is_named(changed: dict, message: str):
 @pytest.mark.usefixtures("live")
 def test_the_landscape_talks_to_a_kernel():
     shown = landscape_of()
-    assert "application/vnd.jupyter.widget-view+json" in shown._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in shown.bundle
     assert (shown.widget.alpha, shown.widget.delta) == (0.2, 0.3)
     assert shown.widget.clients[1]["p"] == 0.75

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedlearn_lib import Clients, quadratic_clients
+from fedlearn_lib import Clients
+from fedlearn_lib.data import quadratic_clients
 from fedlearn_lib.trees import Params
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedlearn_lib.widgets import FiltersEntering, PathExplorer
+from fedlearn_book.widgets import FiltersEntering, PathExplorer
 
 TRUTH = torch.zeros(12, dtype=torch.float64)
 TRUTH[[1, 4, 7]] = torch.tensor([2.5, -1.5, 1.0], dtype=torch.float64)

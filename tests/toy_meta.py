@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedlearn_lib import Algorithm, axpy, fedavg, gradient, hvp
 from fedlearn_lib.data.clients import Batch
-from fedlearn_lib.oracles import Loss
+from fedlearn_lib.federated.oracles import Loss
 from fedlearn_lib.trees import Params
 
 Step = Callable[[Params, Batch, Batch, Batch], Params]
