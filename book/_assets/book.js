@@ -1,11 +1,22 @@
-// Three small things the theme leaves open. No request leaves the page.
+// What the theme leaves open. No request leaves the site.
 (() => {
-  // Search: from a folder, the browser refuses to read other pages; show results without excerpts.
-  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
-    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  // The theme calls its colors "auto" until the whole page is there, which would then be drawn a second time.
+  const { dataset } = document.documentElement;
+  if (dataset.theme === "auto") dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+
+  // From a server the fonts are asked for at once. From a folder they come inside a style sheet: a browser may refuse
+  // to read font files there.
+  const fonts = new URL("fonts/", document.currentScript.src);
+  if (location.protocol === "file:") {
+    document.write(`<link rel="stylesheet" href="${new URL("inline.css", fonts)}">`);
+  } else {
+    for (const name of ["pagella-regular", "pagella-bold", "pagella-italic", "pagella-math", "dejavusans", "dejavusans-bold"]) {
+      const href = new URL(`${name}.woff2`, fonts);
+      document.write(`<link rel="preload" as="font" type="font/woff2" crossorigin href="${href}">`);
+    }
   }
 
-  // A link into a fold opens it, and printing opens all of them.
+  // A link into a fold opens it.
   const open = (node) => {
     for (let at = node; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
   };
@@ -17,41 +28,51 @@
     target.scrollIntoView();
   };
   addEventListener("hashchange", follow);
-  let closed = [];
-  addEventListener("beforeprint", () => {
-    closed = [...document.querySelectorAll("article details:not([open])")];
-    for (const fold of closed) fold.open = true;
-  });
-  addEventListener("afterprint", () => {
-    for (const fold of closed) fold.open = false;
-  });
 
-  // What scrolls sideways must be reachable by keyboard; a fold that opens may hold such things.
-  const reachable = () => {
-    // A formula in a line that is wider than its paragraph gets a line, and a scroll box, of its own.
-    for (const formula of document.querySelectorAll("article span.math")) {
-      const set = formula.querySelector("mjx-container");
-      const room = formula.closest("p, li, dd, td, summary, div").clientWidth;
-      if (set && room) formula.classList.toggle("wide", set.getBoundingClientRect().width > room);
-    }
-    const wide = "span.math.wide, mjx-container[display], div.math, .drawing, pre, table, .pst-scrollable-table-container, .cell_output";
-    for (const node of document.querySelectorAll(`article :is(${wide})`)) {
+  // What scrolls sideways must be reachable by keyboard. Thousands of formulas, tables and listings are looked at in
+  // idle moments, a few at a time: all are measured before any is changed, or each would be laid out again.
+  const wide = "span.math, div.math, .drawing, pre, dt.sig, table, .pst-scrollable-table-container, .cell_output";
+  const waiting = new Set();
+  const measured = (node) => {
+    if (!node.matches("span.math")) {
       const scrolls = node.scrollWidth > node.clientWidth && getComputedStyle(node).overflowX !== "visible";
-      if (scrolls) node.tabIndex = 0;
-      else if (node.tabIndex === 0) node.removeAttribute("tabindex");
+      return () => {
+        if (scrolls) node.tabIndex = 0;
+        else if (node.tabIndex === 0) node.removeAttribute("tabindex");
+      };
     }
+    // A formula in a line that is wider than its paragraph gets a line, and a scroll box, of its own.
+    const room = node.closest("p, li, dd, td, summary, div").clientWidth;
+    const scrolls = room > 0 && node.querySelector("math").getBoundingClientRect().width > room;
+    return () => {
+      node.classList.toggle("wide", scrolls);
+      if (scrolls) node.tabIndex = 0;
+      else node.removeAttribute("tabindex");
+    };
   };
+  const idle = window.requestIdleCallback ?? ((work) => setTimeout(() => work({ timeRemaining: () => 10 }), 20));
+  const work = (deadline) => {
+    const changes = [];
+    for (const node of waiting) {
+      changes.push(measured(node));
+      waiting.delete(node);
+      if (deadline.timeRemaining() < 3) break;
+    }
+    for (const change of changes) change();
+    if (waiting.size) idle(work);
+    else document.documentElement.dataset.measured = "all";
+  };
+  const look = (root) => {
+    if (!waiting.size) idle(work);
+    delete document.documentElement.dataset.measured;
+    for (const node of root.querySelectorAll(wide)) waiting.add(node);
+    if (!waiting.size) document.documentElement.dataset.measured = "all";
+  };
+  const article = () => document.querySelector("article") ?? document.body;
   addEventListener("load", () => {
     follow();
-    reachable();
-    window.MathJax?.startup?.promise?.then(reachable);
+    look(article());
   });
-  let planned = false; // many folds that open at once ask for one look
-  const soon = () => {
-    if (planned) return;
-    planned = true;
-    requestAnimationFrame(() => { planned = false; reachable(); });
-  };
-  addEventListener("resize", soon);
-  document.addEventListener("toggle", soon, true);
+  addEventListener("resize", () => look(article()));
+  document.addEventListener("toggle", (event) => look(event.target), true);
 })();

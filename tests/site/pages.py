@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from fedlearn_lib.widgets import page
+from fedlearn_book.widgets import page
 
 THEMES = {
     "light": "background:#fff;color:#222832",

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
+from audit import findings
 from pages import THEMES, html_of, module
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy_heroes import TRUTH, explorer, filters, record
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
-    from fedlearn_lib.widgets import FiltersEntering, PathExplorer
+    from fedlearn_book.widgets import FiltersEntering, PathExplorer
 
 Open = Callable[..., "Page"]
 REAL = TRUTH.nonzero()[:, 0].tolist()
@@ -44,7 +44,7 @@ def run(static) -> FiltersEntering:
 
 
 def html(shown) -> str:
-    return shown._repr_mimebundle_()["text/html"]
+    return shown.bundle["text/html"]
 
 
 def words(tab: Page) -> str:
@@ -68,15 +68,13 @@ def test_without_scripts_the_still_stands(which: int, open_page: Open, static):
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_the_figure_draws_over_http_and_asks_for_nothing(which: int, browser: Browser, static):
-    context = browser.new_context()
-    tab, asked = context.new_page(), []
+def test_the_figure_draws_over_http_and_asks_for_nothing(which: int, new_context, static):
+    tab, asked = new_context().new_page(), []
     body = html_of((html(static[which]),), "light")
     tab.route("http://book.test/**", lambda r: r.fulfill(body=body, content_type="text/html"))
     tab.on("request", lambda request: asked.append(request.url))
     tab.goto("http://book.test/chapter.html")
     assert tab.locator(".fl-curve").count() > 4
-    context.close()
     kinds = ("http://book.test/", "data:")
     assert [url for url in asked if not url.startswith(kinds)] == []
 
@@ -90,8 +88,7 @@ def test_nothing_overflows_and_axe_finds_nothing(theme, width, open_page: Open, 
         tab.get_by_role("slider", name="epoch").press(control)
         tab.locator("select").select_option(str(int(control == "End")))
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        found = Axe().run(tab).response["violations"]
-        assert [(f["id"], f["nodes"][0]["html"]) for f in found] == []
+        assert findings(tab) == []
 
 
 # ---------------------------------------------------------------- the regularization path explorer

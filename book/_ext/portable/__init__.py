@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from sphinx.application import Sphinx
+
 from portable import (
+    access,
     boxes,
+    cards,
     cells,
     citations,
+    docstrings,
     domain,
+    evidence,
     folds,
+    index,
     library,
+    links,
+    live,
+    mathematics,
     pages,
+    published,
     quiz,
+    search,
+    sharing,
     site,
+    status,
+    swift,
     typography,
+    uses,
 )
 
 
-def setup(app) -> dict[str, object]:
+def setup(app: Sphinx) -> dict[str, object]:
     """Register everything; the order of the transforms is set by their priorities."""
-    parts = (domain, folds, quiz, cells, boxes, citations, pages, library, typography, site)
+    parts = (
+        domain, folds, quiz, cells, boxes, evidence, citations, pages, docstrings, library, live,
+        mathematics, typography, links, uses, index, cards, status, site, search, access, published,
+        sharing, swift,
+    )  # fmt: skip
     for part in parts:
         part.setup(app)
     return {"version": "1.0", "env_version": 1, "parallel_read_safe": False}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.writers.html5 import HTML5Translator
 
 from portable.domain import Results, warn
 from portable.folds import bold_start, fold_summary
@@ -25,8 +29,8 @@ class Boxes(SphinxTransform):
 
     default_priority = 220
 
-    def apply(self, **kwargs) -> None:
-        domain = self.env.get_domain("portable")
+    def apply(self, **kwargs: Any) -> None:
+        domain = cast(Results, self.env.get_domain("portable"))
         expected = 1
         for quote in list(self.document.findall(nodes.block_quote)):
             strong = bold_start(quote[0]) if quote.children else None
@@ -48,7 +52,9 @@ class Boxes(SphinxTransform):
             domain.note(label, self.env.docname, slug(label), quote)
         self._exercises(domain)
 
-    def _check_number(self, label, chapter, number, expected, node) -> None:
+    def _check_number(
+        self, label: str, chapter: int, number: int, expected: int, node: nodes.Node
+    ) -> None:
         own = chapter_of(self.env.docname)
         if own is None:
             return
@@ -82,17 +88,19 @@ class Mentions(SphinxTransform):
 
     default_priority = 230
 
-    def apply(self, **kwargs) -> None:
+    def apply(self, **kwargs: Any) -> None:
         for text in list(self.document.findall(nodes.Text)):
             found = mentions(str(text))
-            if found and not _inside(text, (*_NO_LINKS, box_title)):
-                if _inside(text, (fold_summary,)):
+            if found and not inside(text, (*_NO_LINKS, box_title)):
+                if inside(text, (fold_summary,)):
                     claims = self.env.get_domain("portable").data["claims"]
                     claims.setdefault(self.env.docname, []).extend(label for *_, label in found)
                 else:
                     text.parent.replace(text, self._pieces(str(text), found, text))
 
-    def _pieces(self, text: str, found, where) -> list[nodes.Node]:
+    def _pieces(
+        self, text: str, found: list[tuple[int, int, str]], where: nodes.Node
+    ) -> list[nodes.Node]:
         pieces, at = [], 0
         for start, end, label in found:
             shown = nodes.inline(text[start:end], text[start:end])
@@ -112,7 +120,9 @@ class Mentions(SphinxTransform):
         return [*pieces, nodes.Text(text[at:])]
 
 
-def _box(quote, strong: nodes.strong, label: str, name: str | None) -> nodes.container:
+def _box(
+    quote: nodes.block_quote, strong: nodes.strong, label: str, name: str | None
+) -> nodes.container:
     """Make the box: a title line, then the statement."""
     anchor = slug(label)
     box = nodes.container(classes=["result", label.split()[0].lower()], ids=[anchor])
@@ -138,7 +148,7 @@ def _name(strong: nodes.strong) -> nodes.inline:
     return name
 
 
-def _inside(node: nodes.Node, kinds: tuple[type, ...]) -> bool:
+def inside(node: nodes.Node, kinds: tuple[type, ...]) -> bool:
     while node.parent is not None:
         node = node.parent
         if isinstance(node, kinds):
@@ -146,18 +156,18 @@ def _inside(node: nodes.Node, kinds: tuple[type, ...]) -> bool:
     return False
 
 
-def visit_title(self, node: box_title) -> None:
+def visit_title(self: HTML5Translator, node: box_title) -> None:
     self.body.append(self.starttag(node, "p", CLASS="result-title"))
 
 
-def depart_title(self, node: box_title) -> None:
+def depart_title(self: HTML5Translator, node: box_title) -> None:
     label = node[0].astext()
     self.body.append(
         f'<a class="headerlink" href="#{node["anchor"]}" aria-label="Link to {label}">#</a></p>\n'
     )
 
 
-def setup(app) -> None:
+def setup(app: Sphinx) -> None:
     app.add_node(box_title, html=(visit_title, depart_title))
     app.add_transform(Boxes)
     app.add_transform(Mentions)

@@ -6,12 +6,15 @@ import ast
 import json
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from portable.labels import BOX_TITLE, UNPROVED
 
 _CHECK = re.compile(r"^# Check of (\w+ \d+\.\d+)\b")
 _PROOF = re.compile(r"<summary>\s*Proof of (\w+ \d+\.\d+)\b")
+
+
+Cell = dict[str, Any]
 
 
 class Test(NamedTuple):
@@ -43,7 +46,7 @@ class Result(NamedTuple):
         return [name for name, value in held.items() if not value]
 
 
-def read_cells(path: Path) -> list[dict]:
+def read_cells(path: Path) -> list[Cell]:
     """Read a notebook's cells, each with ``source`` as one string."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return [{**cell, "source": "".join(cell["source"])} for cell in cells]
@@ -66,7 +69,7 @@ def statements(markdown: str) -> list[tuple[str, str | None, str]]:
     return found
 
 
-def output_text(cell: dict) -> str:
+def output_text(cell: Cell) -> str:
     """Join what a code cell printed and returned as text."""
     parts = []
     for output in cell.get("outputs", []):
@@ -77,13 +80,17 @@ def output_text(cell: dict) -> str:
     return "".join(part if part.endswith("\n") else f"{part}\n" for part in parts if part).rstrip()
 
 
-def checks(cells: list[dict]) -> dict[str, str]:
-    """Map labels to the output of the cell that begins "# Check of <label>"."""
-    found = {}
+def checks(cells: list[Cell]) -> dict[str, str]:
+    """Map labels to the output of the cell that begins "# Check of <label>".
+
+    What a cell "# Check of <label>, continued" printed is added.
+    """
+    found: dict[str, str] = {}
     for cell in cells:
         match = _CHECK.match(cell["source"]) if cell["cell_type"] == "code" else None
         if match:
-            found[match.group(1)] = output_text(cell)
+            before = found.get(match.group(1), "")
+            found[match.group(1)] = f"{before}\n{output_text(cell)}".lstrip("\n")
     return found
 
 
@@ -118,7 +125,7 @@ def read_results(root: Path, docnames: list[str]) -> list[Result]:
     return [Result(*row, tests[row[0]]) for row in rows]
 
 
-def title_of(cells: list[dict]) -> str:
+def title_of(cells: list[Cell]) -> str:
     """Return the first heading of a notebook."""
     for cell in cells:
         match = re.search(r"^# (.+)$", cell["source"], flags=re.M)

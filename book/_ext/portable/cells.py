@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 
@@ -22,7 +24,7 @@ _FOLDED = {
     "hide-input": ("input", "Show the code"),
 }
 _TITLE = re.compile(r"^#\s?@title (.+?)(?: \{.*\})?\n")
-_CHECK = re.compile(r"^# (Check of \w+ \d+\.\d+)\b")
+_CHECK = re.compile(r"^# (Check of \w+ \d+\.\d+)\b(?!, continued)")
 
 
 class Cells(SphinxTransform):
@@ -30,7 +32,7 @@ class Cells(SphinxTransform):
 
     default_priority = 210
 
-    def apply(self, **kwargs) -> None:
+    def apply(self, **kwargs: Any) -> None:
         for cell in self.document.findall(_is_cell):
             source = next(iter(cell.findall(nodes.literal_block)), None)
             if source is not None:
@@ -89,5 +91,5 @@ def _warn(message: str, node: nodes.Node) -> None:
     logger.warning(message, location=node, type="portable", subtype="cell")
 
 
-def setup(app) -> None:
+def setup(app: Sphinx) -> None:
     app.add_transform(Cells)

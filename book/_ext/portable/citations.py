@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -21,7 +24,7 @@ class Citations(SphinxTransform):
 
     default_priority = 240
 
-    def apply(self, **kwargs) -> None:
+    def apply(self, **kwargs: Any) -> None:
         path = Path(self.app.srcdir) / BIB
         self.env.note_dependency(str(path))
         works = read_works(path)
@@ -36,6 +39,7 @@ class Citations(SphinxTransform):
                 self._warn(f"{url} has no entry in {BIB}", node)
                 continue
             cited.setdefault(self.env.docname, set()).add(work.key)
+            node["work"] = work.key
             problem = disagreement(work, node.astext())
             if problem:
                 self._warn(f"[{node.astext()}] does not agree with {BIB}: {problem}", node)
@@ -57,15 +61,26 @@ class Bibliography(SphinxDirective):
         return [work_list()]
 
 
-def render(app, doctree: nodes.document, docname: str) -> None:
-    """Fill in the bibliography."""
+def places(app: Sphinx) -> list[tuple[str, str]]:
+    """List where every work stands: page, anchor."""
+    keys = [work.key for work in read_works(Path(app.srcdir) / BIB)]
+    return [(page, f"ref-{key}") for page in _listing(app, app.env) for key in keys]
+
+
+def render(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Fill in the bibliography; elsewhere let citations lead to it."""
+    listing = _listing(app, app.env)
+    if listing and docname not in listing:
+        here = app.builder.get_relative_uri(docname, listing[0])
+        for node in doctree.findall(lambda one: isinstance(one, nodes.reference) and "work" in one):
+            node["refuri"], node["internal"] = f"{here}#ref-{node['work']}", True
     for place in list(doctree.findall(work_list)):
         works = read_works(Path(app.srcdir) / BIB)
         items = [_item(app, docname, work) for work in works]
         place.replace_self(nodes.bullet_list("", *items, classes=["works"]))
 
 
-def _item(app, here: str, work: Work) -> nodes.list_item:
+def _item(app: Sphinx, here: str, work: Work) -> nodes.list_item:
     line = nodes.paragraph("", "", nodes.strong(work.short, work.short))
     title = nodes.Text(work.title)
     if work.link:
@@ -81,22 +96,21 @@ def _item(app, here: str, work: Work) -> nodes.list_item:
     return nodes.list_item("", line, ids=[f"ref-{work.key}"])
 
 
-def _cited(env) -> dict[str, set[str]]:
-    if not hasattr(env, "portable_cited"):
-        env.portable_cited = {}
-    return env.portable_cited
+def _cited(env: BuildEnvironment) -> dict[str, set[str]]:
+    cited: dict[str, set[str]] = env.__dict__.setdefault("portable_cited", {})
+    return cited
 
 
-def _purge(app, env, docname: str) -> None:
+def _purge(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
     _cited(env).pop(docname, None)
 
 
-def _listing(app, env) -> list[str]:
+def _listing(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """The pages that list the works are written again whenever any page was read again."""
     return [name for name in env.found_docs if "work_list" in env.metadata.get(name, {})]
 
 
-def setup(app) -> None:
+def setup(app: Sphinx) -> None:
     app.add_node(work_list)
     app.add_directive("bibliography-list", Bibliography)
     app.add_transform(Citations)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import Any
 
 from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.builders import Builder
 from sphinx.domains import Domain
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.nodes import make_refnode
 
 logger = logging.getLogger(__name__)
+_EMPTY: dict[str, dict[str, Any]] = {"targets": {}, "claims": {}, "anchors": {}}
+_DANGLING = {
+    "result": "%(target)s is mentioned, but no chapter states it",
+    "anchor": "there is no %(target)s on the page linked to",
+}
 
 
 class Results(Domain):
@@ -17,9 +27,8 @@ class Results(Domain):
 
     name = "portable"
     label = "Numbered results"
-    initial_data: ClassVar = {"targets": {}, "claims": {}, "anchors": {}}
-    dangling_warnings: ClassVar = {"result": "%(target)s is mentioned, but no chapter states it",
-                         "anchor": "there is no %(target)s on the page linked to"}  # fmt: skip
+    initial_data = _EMPTY
+    dangling_warnings = _DANGLING
 
     def note(self, label: str, docname: str, anchor: str, location: nodes.Node) -> None:
         """Record a target; a label that stands twice is a warning."""
@@ -41,7 +50,10 @@ class Results(Domain):
                 if label not in self.data["targets"]:
                     warn(f"a summary names {label}, but no chapter states it", docname)
 
-    def resolve_xref(self, env, fromdocname, builder, typ, target, node, contnode):
+    def resolve_xref(
+        self, env: BuildEnvironment, fromdocname: str, builder: Builder, typ: str, target: str,
+        node: pending_xref, contnode: nodes.Element,
+    ) -> nodes.Element | None:  # fmt: skip
         if typ == "anchor":
             page = node["page"]
             known = target in self.data["anchors"].get(page, ())
@@ -51,10 +63,13 @@ class Results(Domain):
         docname, anchor = self.data["targets"][target]
         return make_refnode(builder, fromdocname, docname, anchor, contnode)
 
-    def resolve_any_xref(self, env, fromdocname, builder, target, node, contnode):
+    def resolve_any_xref(
+        self, env: BuildEnvironment, fromdocname: str, builder: Builder, target: str,
+        node: pending_xref, contnode: nodes.Element,
+    ) -> list[tuple[str, nodes.Element]]:  # fmt: skip
         return []
 
-    def get_objects(self):
+    def get_objects(self) -> Iterator[tuple[str, str, str, str, str, int]]:
         for label, (docname, anchor) in self.data["targets"].items():
             yield label, label, "result", docname, anchor, 1
 
@@ -64,5 +79,5 @@ def warn(message: str, node: nodes.Node | str) -> None:
     logger.warning(message, location=node, type="portable", subtype="result")
 
 
-def setup(app) -> None:
+def setup(app: Sphinx) -> None:
     app.add_domain(Results)

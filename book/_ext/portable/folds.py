@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
 
 from portable.labels import slug
 
@@ -95,7 +98,7 @@ class Folds(SphinxTransform):
 
     default_priority = 200
 
-    def apply(self, **kwargs) -> None:
+    def apply(self, **kwargs: Any) -> None:
         parents = {id(raw.parent): raw.parent for raw in self.document.findall(_is_fold_tag)}
         for parent in parents.values():
             self._pair(parent)
@@ -165,28 +168,28 @@ def bold_start(node: nodes.Node) -> nodes.strong | None:
     return first if isinstance(first, nodes.strong) else None
 
 
-def visit_fold(self, node: fold) -> None:
+def visit_fold(self: HTML5Translator, node: fold) -> None:
     self.body.append(self.starttag(node, "details"))
 
 
-def depart_fold(self, node: fold) -> None:
+def depart_fold(self: HTML5Translator, node: fold) -> None:
     self.body.append("</details>\n")
 
 
-def visit_summary(self, node: fold_summary) -> None:
+def visit_summary(self: HTML5Translator, node: fold_summary) -> None:
     self.body.append(self.starttag(node, "summary", ""))
 
 
-def depart_summary(self, node: fold_summary) -> None:
+def depart_summary(self: HTML5Translator, node: fold_summary) -> None:
     self.body.append("</summary>\n")
 
 
-def _pass(self, node: nodes.Node) -> None:
+def _pass(self: nodes.NodeVisitor, node: nodes.Node) -> None:
     """Other builders (text, latex) print the content as it stands."""
 
 
-def setup(app) -> None:
-    other = dict.fromkeys(("latex", "text", "man", "texinfo"), (_pass, _pass))
+def setup(app: Sphinx) -> None:
+    other: dict[str, Any] = dict.fromkeys(("latex", "text", "man", "texinfo"), (_pass, _pass))
     app.add_node(fold, html=(visit_fold, depart_fold), **other)
     app.add_node(fold_summary, html=(visit_summary, depart_summary), **other)
     app.add_transform(Folds)

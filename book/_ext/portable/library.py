@@ -1,164 +1,119 @@
-"""The page "all of fedlearn_lib": every public name, from the source."""
+"""The page "All of fedlearn_lib": every public name in reading order, documented by autodoc."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
-import re
+from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
+from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
 
+import fedlearn_lib
 from portable.pages import Page
 
-ORDER = ("trees", "data", "models", "oracles", "federated", "simulate", "heterogeneity",
-         "transport", "penalties", "inclusion", "optim", "structure", "viz", "widgets",
-         "exercises")  # fmt: skip
-SKIPPED = ("reproductions", "engines")
+# The modules that define public names, in reading order; sections are their packages.
+ORDER = (
+    "trees", "models",
+    "data.dataset", "data.sets", "data.clients", "data.flat", "data.partition", "data.synthetic",
+    "federated.oracles", "federated.maml", "federated.algorithm", "federated.mapping",
+    "federated.fedavg", "federated.perfedavg", "federated.simulate", "federated.evaluation",
+    "federated.heterogeneity", "federated.transport", "federated.fedprox", "federated.pfedme",
+    "federated.ditto", "federated.local", "federated.reptile", "federated.scaffold",
+    "federated.fedrep",
+    "sparse.penalties", "sparse.path", "sparse.iss", "sparse.certificate", "sparse.curvature",
+    "sparse.lbi", "sparse.stopping", "sparse.order", "sparse.split", "sparse.groups",
+    "sparse.optim", "sparse.forecast", "sparse.recorder",
+    "structure.masks", "structure.pruning", "structure.closing", "structure.retrain",
+    "structure.growing", "structure.carrying", "structure.starting", "structure.cost",
+    "theory.meta", "theory.convergence", "theory.distances", "theory.selection", "theory.splitting",
+    "theory.lyapunov",
+    "viz",
+)  # fmt: skip
+# What readers call on the book's own shelf.
+SHELF = {
+    "fedlearn_book.exercises": ("check", "Exercise"),
+    "fedlearn_book.widgets": ("explore", "HeterogeneityExplorer", "MetaLandscape", "PathExplorer",
+                              "FiltersEntering"),
+}  # fmt: skip
 
 
-def modules(package: ModuleType) -> list[ModuleType]:
-    """Import the package's modules in reading order, without commands and engines."""
-    names = [info.name for info in pkgutil.iter_modules(package.__path__)]
-    names = [name for name in names if name not in SKIPPED and not name.startswith("_")]
-    rank = {name: index for index, name in enumerate(ORDER)}
-    names.sort(key=lambda name: (rank.get(name, len(ORDER)), name))
-    return [importlib.import_module(f"{package.__name__}.{name}") for name in names]
+def modules() -> list[ModuleType]:
+    """Import the modules of ORDER."""
+    return [import_module(f"fedlearn_lib.{name}") for name in ORDER]
 
 
-def public(module: ModuleType) -> list[tuple[str, object]]:
-    """List a module's public functions and classes: its ``__all__``, or else its own, in order."""
-    named = getattr(module, "__all__", None)
-    if named is None:
-        own = [
-            (name, value)
-            for name, value in vars(module).items()
-            if not name.startswith("_") and _is_code(value) and value.__module__ == module.__name__
-        ]
-        return sorted(own, key=lambda item: inspect.getsourcelines(item[1])[1])  # fmt: skip
-    return [(name, getattr(module, name)) for name in named if _is_code(getattr(module, name))]
-
-
-def _is_code(value: object) -> bool:
-    return inspect.isfunction(value) or inspect.isclass(value)
-
-
-def signature(name: str, value: object) -> str:
-    """Write a signature, one argument a line where it is long.
-
-    >>> def f(a: int, *, b=2) -> int: ...
-    >>> signature("f", f)
-    'f(a: int, *, b=2) -> int'
-    """
-    try:
-        text = str(inspect.signature(value))
-    except ValueError:
-        return name
-    text = re.sub(r"ForwardRef\('([^']*)'[^)]*\)", r"\1", text).replace("'", "")
-    text = re.sub(r"\b(?:fedlearn_lib|collections\.abc|typing)(?:\.\w+)*\.(?=\w)", "", text)
-    line = f"{name}{text}"
-    if len(line) <= 88:
-        return line
-    body, result = _split(text)
-    return f"{name}(\n" + "".join(f"    {part},\n" for part in body) + f"){result}"
-
-
-def _split(text: str) -> tuple[list[str], str]:
-    """Split "(a, b: f[c, d]) -> x" at the commas outside brackets."""
-    depth, start, parts = 0, 1, []
-    for at, char in enumerate(text):
-        depth += (char in "([{") - (char in ")]}")
-        if (char == "," and depth == 1) or depth == 0:
-            parts.append(text[start:at].strip())
-            start = at + 1
-        if depth == 0:
-            return [part for part in parts if part], text[start:]
-    return parts, ""
-
-
-def to_markdown(docstring: str) -> str:
-    r"""Turn one of our docstrings into Markdown: sections, arguments, examples, roles.
-
-    >>> print(to_markdown("Add.\n\nParameters\n----------\na : a number\n    of [n]."))
-    Add.
-    <BLANKLINE>
-    **Parameters**
-    <BLANKLINE>
-    - **a**: a number
-        of [n].
-    """
-    text = re.sub(r":\w+:`~?(?:fedlearn_lib\.)?([^`]+)`", r"`\1`", docstring)
-    text = re.sub(r"((?:^[ ]*>>> .*\n?(?:^[ ]*\S.*\n?)*\n?)+)", _example, text, flags=re.M)
-    out, listing = [], False
-    lines = text.splitlines()
-    for at, line in enumerate(lines):
-        following = lines[at + 1] if at + 1 < len(lines) else ""
-        if re.fullmatch(r"-{3,}", line):
-            continue
-        if re.fullmatch(r"-{3,}", following):
-            listing = line in ("Parameters", "Attributes")
-            out += [f"**{line}**", ""]
-        elif listing and re.match(r"\S.* : ", line):
-            name, rest = line.split(" : ", 1)
-            out.append(f"- **{name}**: {rest}")
-        else:
-            listing = listing and (line.startswith(" ") or not line)
-            out.append(line)
-    return "\n".join(out)
-
-
-def _example(match: re.Match) -> str:
-    return f"```python\n{inspect.cleandoc(match.group(1)).strip()}\n```\n"
-
-
-class LibraryPage(Page):
-    """`{library}`: one section a module."""
-
-    def run(self) -> list[nodes.Node]:
-        package = importlib.import_module("fedlearn_lib")
-        exported = set(getattr(package, "__all__", ()))
-        sections = []
-        for module in modules(package):
-            for path in self.root.glob("fedlearn_lib/**/*.py"):
-                self.env.note_dependency(str(path))
-            own = public(module)
-            if own:
-                name = module.__name__
-                intro = self.markdown(to_markdown(inspect.getdoc(module) or ""))
-                entries = [self.entry(module, *item, item[0] in exported) for item in own]
-                sections.append(self.section(name, name.replace(".", "-"), *intro, *entries))
-        return sections
-
-    def entry(self, module: ModuleType, name: str, value: object, exported: bool) -> nodes.Node:
-        """Show one name: signature, docstring, a class's public methods."""
-        doc = inspect.getdoc(value)
-        if not doc or doc.startswith(f"{name}("):
-            raise ValueError(f"{module.__name__}.{name} has no docstring; write one")
-        where = "fedlearn_lib" if exported else module.__name__
-        code = f"from {where} import {name}"
-        body = [nodes.paragraph("", "", nodes.literal(code, code), classes=["import"])]
-        body += self.markdown(to_markdown(doc))
-        for method_name, method in _methods(value):
-            line = signature(method_name, method)
-            body.append(nodes.literal_block(line, line, language="python", classes=["method"]))
-            body += self.markdown(to_markdown(inspect.getdoc(method) or ""))
-        text = signature(name, value)
-        head = nodes.literal_block(text, text, language="python", classes=["signature"])
-        anchor = f"{module.__name__}.{name}".replace(".", "-").lower()
-        return nodes.container("", head, *body, ids=[anchor], classes=["api"])
-
-
-def _methods(value: object) -> list[tuple[str, object]]:
-    if not inspect.isclass(value):
-        return []
-    found = []
-    for name, raw in vars(value).items():
-        method = raw.__func__ if isinstance(raw, classmethod | staticmethod) else raw
-        if not name.startswith("_") and inspect.isfunction(method) and inspect.getdoc(method):
-            found.append((name, method))
+def packages() -> list[str]:
+    """List the packages and modules of the library in reading order; all must be in ORDER."""
+    found = list(dict.fromkeys(name.split(".")[0] for name in ORDER))
+    for info in iter_modules(fedlearn_lib.__path__):
+        if not info.name.startswith("_") and info.name not in found:
+            raise ValueError(f"ORDER lacks fedlearn_lib.{info.name}; say when it is read")
     return found
 
 
-def setup(app) -> None:
+def names(place: str) -> list[str]:
+    """List the functions and classes that the package or module offers, in reading order.
+
+    >>> names("fedlearn_lib.sparse")[:4]
+    ['Penalty', 'L1', 'GroupL2', 'Path']
+    """
+    module = import_module(place)
+    listed = getattr(module, "__all__", None) or _own(module)
+    return sorted((name for name in listed if is_code(getattr(module, name))),
+                  key=lambda name: _rank(getattr(module, name)))  # fmt: skip
+
+
+def is_code(value: object) -> bool:
+    return inspect.isfunction(value) or inspect.isclass(value)
+
+
+def _own(module: ModuleType) -> list[str]:
+    own = {name: value for name, value in vars(module).items() if is_code(value)}
+    return [n for n, v in own.items() if v.__module__ == module.__name__ and not n.startswith("_")]
+
+
+def _rank(value: Any) -> tuple[int, int]:
+    """Where a name is read: the place of its module in ORDER, its line in there."""
+    home = value.__module__.removeprefix("fedlearn_lib.")
+    if home not in ORDER:
+        raise ValueError(f"ORDER lacks {home}, where {value.__name__} is; say when it is read")
+    return ORDER.index(home), inspect.getsourcelines(value)[1]
+
+
+class LibraryPage(Page):
+    """`{library}`: what the top level offers, then what else each package has."""
+
+    def run(self) -> list[nodes.Node]:
+        for folder in ("fedlearn_lib", "fedlearn_book"):
+            for path in self.root.glob(f"{folder}/**/*.py"):
+                self.env.note_dependency(str(path))
+        top = names("fedlearn_lib")
+        sections = [self.part("fedlearn_lib", top)]
+        for package in packages():
+            listed = names(f"fedlearn_lib.{package}")
+            rest = [name for name in listed if name not in top]
+            above = [name for name in listed if name in top]
+            sections.append(self.part(f"fedlearn_lib.{package}", rest, above))
+        return sections + [self.part(place, listed) for place, listed in SHELF.items()]
+
+    def part(self, place: str, listed: Sequence[str], above: Sequence[str] = ()) -> nodes.section:
+        """Document names below the words of their module; of those above only say which."""
+        module = import_module(place)
+        lines = [f".. automodule:: {place}", "   :no-members:", ""]
+        if above:
+            links = ", ".join(f":py:obj:`~fedlearn_lib.{name}`" for name in above)
+            lines += [f"Above: {links}.", ""]
+        for name in listed:
+            kind = "class" if inspect.isclass(getattr(module, name)) else "function"
+            members = ["   :members:"] if kind == "class" else []
+            lines += [f".. auto{kind}:: {place}.{name}", *members, ""]
+        text = "\n".join(["```{eval-rst}", *lines, "```"])
+        return self.section(place, place.replace(".", "-"), *self.markdown(text))
+
+
+def setup(app: Sphinx) -> None:
     app.add_directive("library", LibraryPage)

@@ -8,15 +8,18 @@ from pathlib import Path
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx import addnodes
+from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from fedlearn_lib.reproductions import table
+from fedlearn_book.reproductions import table
 from portable.catalog import Result, read_cells, read_results, title_of
+from portable.evidence import entry_of, source_link
 from portable.labels import chapter_of, slug
+from portable.status import status
 
 logger = logging.getLogger(__name__)
-RESULTS = "fedlearn_lib/reproductions/results"
+RESULTS = "fedlearn_book/reproductions/results"
 
 
 class Page(SphinxDirective):
@@ -30,7 +33,8 @@ class Page(SphinxDirective):
         """Parse Markdown into nodes."""
         holder = nodes.Element()
         self.state.nested_parse(StringList(text.splitlines(), self.env.docname), 0, holder)
-        return holder.children
+        found: list[nodes.Node] = holder.children
+        return found
 
     def section(self, title: str, anchor: str, *children: nodes.Node) -> nodes.section:
         """Make a section."""
@@ -40,13 +44,7 @@ class Page(SphinxDirective):
 
     def source_link(self, path: str, text: str, line: int | None = None) -> nodes.Node:
         """Link to a file of the repository; plain text where no address is set."""
-        options = self.config.html_theme_options
-        url, branch = options.get("repository_url"), options.get("repository_branch", "main")
-        code = nodes.literal(text, text)
-        if not url:
-            return code
-        anchor = f"#L{line}" if line else ""
-        return nodes.reference("", "", code, refuri=f"{url}/blob/{branch}/{path}{anchor}")
+        return source_link(self.config, path, nodes.literal(text, text), line)
 
 
 class ResultsPage(Page):
@@ -58,16 +56,15 @@ class ResultsPage(Page):
         for path in [*(self.root / f"{name}.ipynb" for name in chapters),
                      *(self.root / "tests").glob("**/test_*.py")]:  # fmt: skip
             self.env.note_dependency(str(path))
+        titles = {name: title_of(read_cells(self.root / f"{name}.ipynb")) for name in chapters}
         results = read_results(self.root, chapters)
         sections = []
-        for name in chapters:
+        for name, title in titles.items():
             own = [self.entry(result) for result in results if result.docname == name]
-            title = (
-                f"Chapter {chapter_of(name)}: {title_of(read_cells(self.root / f'{name}.ipynb'))}"
-            )
             own = own or self.markdown("No numbered result in this chapter yet.")
-            sections.append(self.section(title, f"chapter-{chapter_of(name)}", *own))
-        return sections or self.markdown("*None yet.*")
+            words = f"Chapter {chapter_of(name)}: {title}"
+            sections.append(self.section(words, f"chapter-{chapter_of(name)}", *own))
+        return [status(results, titles), *sections] if sections else self.markdown("*None yet.*")
 
     def entry(self, result: Result) -> nodes.Node:
         """Show one result; a gap in its evidence is a warning."""
@@ -82,7 +79,13 @@ class ResultsPage(Page):
         box = nodes.container("", *head, *self.markdown(result.statement), classes=["result", kind])
         rows = self.evidence(result)
         held = [nodes.definition_list("", *rows)] if rows else []
-        return nodes.container("", box, *held, classes=["evidence"] if rows else [])
+        entry = nodes.container(
+            "", box, *held, classes=["entry", "evidence"] if rows else ["entry"]
+        )
+        entry["ids"].append(entry_of(result.label))
+        anchors = self.env.get_domain("portable").data["anchors"]
+        anchors.setdefault(self.env.docname, []).append(entry_of(result.label))
+        return entry
 
     def evidence(self, result: Result) -> list[nodes.Node]:
         """List proof, check and tests."""
@@ -148,6 +151,6 @@ def _facts(value: object) -> str:
     return str(value)
 
 
-def setup(app) -> None:
+def setup(app: Sphinx) -> None:
     app.add_directive("results", ResultsPage)
     app.add_directive("reproductions", ReproductionsPage)

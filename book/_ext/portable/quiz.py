@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 
@@ -21,7 +23,7 @@ class Quizzes(SphinxTransform):
 
     default_priority = 205
 
-    def apply(self, **kwargs) -> None:
+    def apply(self, **kwargs: Any) -> None:
         for option in self.document.findall(fold):
             if "option" in option["classes"]:
                 self._judge(option)
@@ -51,7 +53,7 @@ class Quizzes(SphinxTransform):
         members = parent.children[start - 1 : end]
         options = [member for member in members if _is_option(member)]
         if not any("right" in option["classes"] for option in options):
-            name = bold_start(paragraph).astext()
+            name = " ".join(paragraph.astext().split()[:2])
             _warn(f"{name} has {len(options)} options and none that is 'Right.'", paragraph)
         box = nodes.container(classes=["quiz"])
         parent[start - 1 : end] = [box]
@@ -75,5 +77,5 @@ def _warn(message: str, node: nodes.Node) -> None:
     logger.warning(message, location=node, type="portable", subtype="quiz")
 
 
-def setup(app) -> None:
+def setup(app: Sphinx) -> None:
     app.add_transform(Quizzes)

@@ -1,20 +1,32 @@
-"""The site around the pages: addresses, offline mathematics, drawings, alternative texts."""
+"""The site around the pages: addresses, lean pages, drawings, alternative texts."""
 
 from __future__ import annotations
 
+import base64
 import re
-import shutil
 from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from docutils import nodes
+from fontTools import subset
+from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.errors import ConfigError
 from sphinx.util.docutils import SphinxDirective
 
-# MathJax draws with SVG: no font file has to be read, which Firefox refuses to do from file://.
-_KEPT = ("tex-svg.js", "input")
-_PRELOAD = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
+# What the theme puts into every page and no page needs: font preloads, which a browser refuses from
+# file://, loudly; a script of 1.5 MB that would draw the icons which a font draws already; a second
+# and third word on the width of the screen; on the front page, the book's name a second time.
+_NEEDLESS = re.compile(
+    r'\s*<link rel="preload" as="font"[^>]*>|\s*<script src="[^"]*fontawesome[^"]*"></script>'
+    r'|\s*<meta name="viewport" content="width=device-width, initial-scale=1" ?/>'
+    r"|(?<=<title>Personal and Parsimonious) &#8212; Personal and Parsimonious(?=</title>)"
+)
+
+_ICON = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\([0-9a-f]+)"')
+
+_NOTEBOOK = re.compile(r'href="(?:\.\./)*(notebooks/\w+)\.ipynb"')
 
 
 def site_url(repository: str) -> str:
@@ -27,7 +39,7 @@ def site_url(repository: str) -> str:
     return f"https://{owner}.github.io/{name}/"
 
 
-def addresses(app, config) -> None:
+def addresses(app: Sphinx, config: Config) -> None:
     """Set every address that follows from ``repository.url`` in _config.yml."""
     repository = config.html_theme_options.get("repository_url")
     if not repository:
@@ -38,26 +50,60 @@ def addresses(app, config) -> None:
     config.ogp_site_name = config.html_title
     config.ogp_image = f"{url}_static/social-card.png"
     config.ogp_image_alt = "Personal and Parsimonious: many clients around one shared start"
-    config.mathjax_path = "mathjax/tex-svg.js"
 
 
-def slim_mathjax(app, exception) -> None:
-    """Drop the parts of MathJax that no page asks for: fonts, speech, other inputs."""
-    folder = Path(app.outdir) / "_static" / "mathjax"
-    if exception is None and folder.is_dir():
-        for path in folder.iterdir():
-            if path.name not in _KEPT:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def drop_font_preloads(app, exception) -> None:
-    """Remove the theme's font preloads: from file:// a browser refuses them, loudly."""
+def drop_the_needless(app: Sphinx, exception: Exception | None) -> None:
+    """Remove from every page what the theme adds and nothing needs."""
     if exception is None and app.builder.format == "html":
         for path in Path(app.outdir).glob("**/*.html"):
             page = path.read_text(encoding="utf-8")
-            lean = _PRELOAD.sub("", page)
+            lean = _NEEDLESS.sub("", page)
             if lean != page:
                 path.write_text(lean, encoding="utf-8")
+
+
+def inline_fonts(app: Sphinx, exception: Exception | None) -> None:
+    """Write the font faces with the fonts inside, for pages that are opened from a folder."""
+    static = Path(app.outdir) / "_static"
+    if exception is not None or app.builder.format != "html":
+        return
+    faces = []
+    for face in re.findall(r"@font-face \{[^}]*\}", _text(static / "book.css")):
+        (name,) = re.findall(r"url\(([^)]*)\)", face)
+        coded = base64.b64encode((static / name).read_bytes()).decode()
+        faces.append(
+            face.replace(name, f"data:font/woff2;base64,{coded}").replace("optional", "block")
+        )
+    (static / "fonts" / "inline.css").write_text("\n".join(faces), encoding="utf-8")
+
+
+def cut_icons(app: Sphinx, exception: Exception | None) -> None:
+    """Leave in the theme's two icon fonts only the icons that a page shows: 3 kB instead of 270."""
+    if exception is not None or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    sources = [*out.glob("**/*.html"), *out.glob("_static/scripts/*.js")]
+    shown = set(re.findall(r"\bfa-[\w-]+", "".join(map(_text, sources))))
+    for folder in out.glob("_static/vendor/fontawesome/*"):
+        rules = _ICON.findall(_text(folder / "css" / "all.min.css"))
+        icons = {
+            int(code, 16) for names, code in rules if shown & set(re.findall(r"fa-[\w-]+", names))
+        }
+        for font in (folder / "webfonts").glob("*.woff2"):
+            _cut(font, icons)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _cut(font: Path, characters: set[int]) -> None:
+    options = subset.Options(flavor="woff2", layout_features=[])
+    face = subset.load_font(str(font), options)
+    cutter = subset.Subsetter(options)
+    cutter.populate(unicodes=characters)
+    cutter.subset(face)
+    subset.save_font(face, str(font), options)
 
 
 class Drawing(SphinxDirective):
@@ -74,12 +120,19 @@ class Drawing(SphinxDirective):
             raise self.error(f"the drawing {path.name} needs a description as its content")
         svg = path.read_text(encoding="utf-8")
         svg = svg[svg.index("<svg") :]
-        svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
+        role = "group" if "<a " in svg else "img"  # what stands in an image cannot be reached
+        svg = svg.replace("<svg", f'<svg role="{role}" aria-label="{escape(alt)}"', 1)
+        svg = _NOTEBOOK.sub(self._page, svg)
         return [nodes.raw("", f'<div class="drawing {path.stem}">{svg}</div>', format="html")]
 
+    def _page(self, link: re.Match[str]) -> str:
+        """Let a link to a notebook lead to its page."""
+        return f'href="{self.env.app.builder.get_relative_uri(self.env.docname, link[1])}"'
 
-def setup(app) -> None:
+
+def setup(app: Sphinx) -> None:
     app.add_directive("drawing", Drawing)
     app.connect("config-inited", addresses, priority=900)
-    app.connect("build-finished", drop_font_preloads, priority=900)
-    app.connect("build-finished", slim_mathjax, priority=900)
+    app.connect("build-finished", drop_the_needless, priority=900)
+    app.connect("build-finished", inline_fonts)
+    app.connect("build-finished", cut_icons, priority=950)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
 _PUNCTUATION = re.compile(r"[.,;:!?)\]’”]+|-\w+")
@@ -15,7 +17,7 @@ class KeepPunctuation(SphinxTransform):
 
     default_priority = 800
 
-    def apply(self, **kwargs) -> None:
+    def apply(self, **kwargs: Any) -> None:
         for formula in list(self.document.findall(nodes.math)):
             follower = formula.next_node(descend=False, siblings=True)
             if not isinstance(follower, nodes.Text):
@@ -31,5 +33,5 @@ class KeepPunctuation(SphinxTransform):
             box += [formula, nodes.Text(mark.group())]
 
 
-def setup(app) -> None:
+def setup(app: Sphinx) -> None:
     app.add_transform(KeepPunctuation)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import latexcodec  # noqa: F401  registers "ulatex"
 from pybtex.database import Entry, parse_file
 
 _HOSTS = re.compile(
@@ -59,8 +62,14 @@ def is_scholarly(url: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """Drop BibTeX's braces and escapes."""
-    return re.sub(r"[{}]", "", text).replace("\\&", "&").replace("~", " ").replace("--", "–")
+    r"""Turn BibTeX's accents into letters, and drop its braces and escapes.
+
+    >>> plain(r"{\c S}im{\c s}ekli~\& Co, 1--2")
+    'Şimşekli & Co, 1–2'
+    """
+    text = text.replace("~", " ").replace("--", "–")
+    letters = codecs.decode(text, "ulatex")  # type: ignore[call-overload]
+    return re.sub(r"[{}]", "", letters)
 
 
 def work_of(key: str, entry: Entry) -> Work:
@@ -77,6 +86,7 @@ def work_of(key: str, entry: Entry) -> Work:
                 field.get("doi", ""), field.get("url", ""))  # fmt: skip
 
 
+@cache
 def read_works(path: Path) -> list[Work]:
     """Read a .bib file, sorted by authors and year."""
     entries = parse_file(str(path)).entries

@@ -1,0 +1,54 @@
+"""The built site: where it lies, which pages it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+SITE = Path(__file__).parents[2] / "_build" / "html"
+PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
+PAGES = [page for page in PAGES if not page.startswith("_static/")]
+CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
+# Left out: pages that only send the reader on, and the one that a server shows for a missing page.
+READ = [
+    page
+    for page in PAGES
+    if page != "404.html" and 'http-equiv="refresh"' not in (SITE / page).read_text("utf-8").lower()
+]
+
+
+class Opened(NamedTuple):
+    """A page, the tab that shows it, what it loaded and how far it moved while it did."""
+
+    page: str
+    tab: Page
+    loaded: set[str]
+    shifted: float
+
+
+Visit = Callable[..., "Page"]
+New = Callable[..., "BrowserContext"]
+# A page hears of its new size with the next frame; then colors fade from one theme to the other.
+RESTS = """() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))
+  .then(() => Promise.allSettled(document.getAnimations().map((one) => one.finished)))
+  .then(() => null)"""
+SHIFT = """
+  window.shifted = 0;
+  new PerformanceObserver((list) => {
+    for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifted += one.value;
+  }).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+def screen(tab: Page, width: int, *, dark: bool) -> None:
+    """Give a page that is open another size and theme; it has come to rest afterwards."""
+    theme = "dark" if dark else "light"
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.emulate_media(color_scheme=theme)
+    tab.wait_for_selector(f"html[data-theme={theme}]", state="attached")
+    tab.evaluate(RESTS)
+    tab.wait_for_selector("html[data-measured=all]", state="attached")

@@ -1,0 +1,141 @@
+"""Figures on the pages of the book: controls in sight, a whole screen, edges that say more."""
+
+from __future__ import annotations
+
+import pytest
+from audit import findings
+from built import Visit
+
+PLACES = {
+    "02_heterogeneity": (".fl-het", ".fl-panel, .fl-outs"),
+    "03_meta_gradients": (".fl-land", ".fl-draw, table"),
+    "08_inverse_scale_space": (".fl-paths", ".fl-draw, table"),
+    "11_dessilbi": (".fl-filters", ".fl-draw, .fl-tiles, table"),
+    "01_federated_averaging": (".fl-vector", ".fl-view"),
+}
+SIGHT = """([hero, parts]) => {
+  const figure = document.querySelector(hero);
+  const sliders = [...figure.querySelectorAll(":is(.fl-top, .fl-controls) input[type=range]")];
+  const bar = document.querySelector(".bd-header-article").getBoundingClientRect().bottom;
+  return [...figure.querySelectorAll(parts)].filter((one) => one.checkVisibility()).map((one) => {
+    const at = one.getBoundingClientRect();
+    const middle = (at.top + at.bottom) / 2 + scrollY - innerHeight * 0.6;
+    scrollTo({ top: middle, behavior: "instant" });
+    return sliders.filter((input) => !input.disabled).map((input) => {
+      const { top, bottom, left, right } = input.getBoundingClientRect();
+      const above = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+      return top >= bar - 1 && bottom <= innerHeight && above === input;
+    });
+  });
+}"""
+
+
+@pytest.mark.parametrize("chapter", PLACES)
+@pytest.mark.parametrize("size", [(390, 844), (1280, 720)])
+def test_controls_stay_in_sight_while_what_they_change_is(
+    chapter: str, size: tuple[int, int], visit: Visit
+) -> None:
+    """Every slider is on the screen, and on top, with the middle of any panel at 60 % of it."""
+    tab = visit(f"notebooks/{chapter}.html", width=size[0])
+    tab.set_viewport_size({"width": size[0], "height": size[1]})
+    seen = tab.evaluate(SIGHT, list(PLACES[chapter]))
+    assert len(seen) >= 1
+    assert all(len(inputs) >= 1 and all(inputs) for inputs in seen), seen
+
+
+TYPE = """(hero) => {
+  const figure = document.querySelector(hero);
+  const all = (what) => [...figure.querySelectorAll(what)].filter((one) => one.checkVisibility());
+  const height = (one) => {
+    const range = document.createRange();
+    range.selectNodeContents(one);
+    return range.getBoundingClientRect().height;
+  };
+  const scale = ({ a, b }) => Math.hypot(a, b);
+  return [
+    ...all(".fl-control > span, .fl-control > output").map(height),
+    ...all("svg text").slice(0, 5).map((one) => one.getBoundingClientRect().height),
+    ...all(".fl-view g[data-size]").slice(0, 5).map((one) => scale(one.getScreenCTM())),
+  ];
+}"""
+
+
+@pytest.mark.parametrize("where", ["folder", "http"])
+@pytest.mark.parametrize("chapter", ["02_heterogeneity", "01_federated_averaging"])
+def test_a_figure_fills_the_screen_with_type_twice_as_large(
+    chapter: str, where: str, visit: Visit, http: str
+) -> None:
+    """With the keyboard alone; it goes on working there, and Escape leads back to the button."""
+    hero = PLACES[chapter][0]
+    tab = visit(f"notebooks/{chapter}.html", http if where == "http" else None)
+    tab.set_viewport_size({"width": 1920, "height": 1080})
+    enter = tab.locator(f".text_html:has(> {hero}, > .fl-figure {hero}) > .fl-whole")
+    before = tab.evaluate(TYPE, hero)
+    height = tab.evaluate("document.documentElement.scrollHeight")
+    enter.focus()
+    tab.keyboard.press("Enter")
+    dialog = tab.get_by_role("dialog", name="Figure on the full screen")
+    dialog.wait_for()
+    after = tab.evaluate(TYPE, hero)
+    assert len(before) == len(after) >= 6
+    assert min(new / old for new, old in zip(after, before, strict=True)) > 1.9
+    slider = dialog.locator("input[type=range]:not([disabled])").first
+    slider.press("Home")
+    shown = dialog.inner_html()
+    slider.press("End")
+    assert dialog.inner_html() != shown
+    assert findings(tab, "dialog[open]") == []
+    tab.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+    assert enter.evaluate("(one) => one === document.activeElement")
+    assert tab.locator(f"article .cell_output {hero}").count() == 1
+    assert tab.evaluate("document.documentElement.scrollHeight") == pytest.approx(height, abs=4)
+
+
+def test_every_figure_has_the_button(visit: Visit) -> None:
+    tab = visit("notebooks/02_heterogeneity.html")
+    assert (
+        tab.locator("article .fl-figure").count()
+        == tab.locator("article .fl-whole:visible").count()
+        == 2
+    )
+
+
+WIDE = """(kind) => [...document.querySelectorAll(`article ${kind}`)]
+  .filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 2)
+  .map((one) => [one, getComputedStyle(one)])
+  .filter(([, style]) => style.overflowX !== "visible")
+  .map(([one, style]) => [one.dataset.more, style.maskImage.slice(0, 15), one.tabIndex])"""
+
+
+REACHED = """(all) => all.map((one) => {
+  const [formula, box] = [one.querySelector("math > *"), one.getBoundingClientRect()];
+  const begins = formula.getBoundingClientRect().left >= box.left - 1;
+  one.scrollTo({ left: one.scrollWidth, behavior: "instant" });
+  const ends = formula.getBoundingClientRect().right <= box.right + 1;
+  one.scrollTo({ left: 0, behavior: "instant" });
+  return begins && ends;
+})"""
+
+
+def test_what_goes_on_beyond_the_edge_says_so(visit: Visit) -> None:
+    """On a phone formulas and code fade where they go on, and the arrow keys move them."""
+    tab = visit("notebooks/05_convergence.html", width=390)
+    tab.wait_for_selector("html[data-measured=all]", state="attached")
+    reached = tab.locator("article div.math:visible").evaluate_all(REACHED)
+    assert len(reached) > 10
+    assert all(reached), "a formula shows its beginning, and its end can be scrolled to"
+    for kind, least in (("div.math", 5), ("pre", 3)):
+        found = tab.evaluate(WIDE, kind)
+        assert len(found) >= least
+        assert {tuple(one) for one in found} == {("right", "linear-gradient", 0)}
+    rest = "(all) => all.findIndex((one) => one.scrollWidth > one.clientWidth + 150)"
+    far = tab.locator("div.math[data-more]:visible")
+    first = far.nth(far.evaluate_all(rest))
+    first.focus()
+    assert first.evaluate("(one) => getComputedStyle(one).maskImage") == "none"
+    assert "inset" in first.evaluate("(one) => getComputedStyle(one).boxShadow")
+    tab.keyboard.press("ArrowRight")
+    tab.wait_for_function("document.activeElement.dataset.more === 'both'")
+    first.evaluate("(one) => one.scrollTo({ left: one.scrollWidth, behavior: 'instant' })")
+    tab.wait_for_function("document.activeElement.dataset.more === 'left'")

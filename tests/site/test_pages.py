@@ -1,0 +1,216 @@
+"""Each page of the site, opened once: what it costs, what it says, in both sizes and themes."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from audit import violations
+from built import CHAPTERS, READ, SITE, Opened, Visit, screen
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+PACKED = {".html", ".css", ".js", ".svg", ".json"}  # what a server compresses
+# A page that is open is handed on from test to test; so the first ones are those that need it new.
+pages = pytest.mark.parametrize("opened", READ, indirect=True, scope="module")
+KINDS = ["book/intro.html", "book/tour.html", "book/glossary.html", CHAPTERS[0]]
+chapters = pytest.mark.parametrize("opened", CHAPTERS, indirect=True, scope="module")
+
+
+@cache
+def weight(address: str) -> int:
+    """The bytes of one answer of the site, compressed where a server does that."""
+    content = (SITE / unquote(urlsplit(address).path).lstrip("/")).read_bytes()
+    packed = any(urlsplit(address).path.endswith(end) for end in PACKED)
+    return len(gzip.compress(content, 6)) if packed else len(content)
+
+
+@pages
+def test_a_page_with_all_that_it_loads_is_light_and_keeps_still(opened: Opened, http: str) -> None:
+    """At most 1.2 MB compressed; layout shift below 0.05, of which a reader sees nothing."""
+    here = {f"{http}/{opened.page}", *(name for name in opened.loaded if name.startswith("http"))}
+    assert len(here) > 10
+    assert sum(map(weight, here)) < 1_200_000
+    assert opened.shifted < 0.05
+
+
+@pages
+def test_every_place_has_one_name_and_links_lead_to_places(opened: Opened) -> None:
+    ids = opened.tab.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
+    assert sorted(set(ids)) == sorted(ids), "an id stands twice"
+    broken = opened.tab.evaluate(
+        """[...document.querySelectorAll('main a[href^="#"]')]
+             .map((a) => a.getAttribute("href").slice(1))
+             .filter((id) => id && !document.getElementById(decodeURIComponent(id)))"""
+    )
+    assert broken == []
+
+
+@chapters
+def test_folds_and_boxes(opened: Opened) -> None:
+    source = SITE.parents[1] / opened.page.replace(".html", ".ipynb")
+    stated = re.findall(r"> \*\*\w+ \d+\.\d+ \(", source.read_text(encoding="utf-8"))
+    assert opened.tab.locator("main .result").count() == len(stated) >= 5
+    proof = opened.tab.locator("details", has_text="Proof of").first
+    body = proof.locator("p").first
+    assert not body.is_visible()
+    proof.locator("summary").click()
+    assert body.is_visible()
+    proof.locator("summary").click()
+    assert not body.is_visible()
+
+
+@chapters
+def test_first_uses_are_linked_where_a_reader_reads(opened: Opened) -> None:
+    quiet = 'a:is([href*="glossary.html#"], [href*="notation.html#"], [href*="library.html#"])'
+    forbidden = ":is(h1, h2, h3, h4, summary, pre, .cell, details, .result-title, a)"
+    assert opened.tab.locator(f"main {quiet}").count() >= 12
+    assert opened.tab.locator(f"main {forbidden} {quiet}").count() == 0
+
+
+def evidence(tab: Page) -> dict[str, dict[str, list[str]]]:
+    """The links below each box: label -> words -> addresses."""
+    found: dict[str, dict[str, list[str]]] = tab.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll(".result[id]")].map((box) => {
+             const links = {};
+             for (const a of box.querySelectorAll(".held-by a"))
+               (links[a.textContent.replace(/ \\d+$/, "")] ??= []).push(a.href);
+             return [box.querySelector(".result-title strong").textContent, links];
+           }))"""
+    )
+    return found
+
+
+@chapters
+def test_a_box_leads_to_what_holds_it_up_and_is_led_back_to(opened: Opened) -> None:
+    page, boxes = opened.page, evidence(opened.tab)
+    assert len(boxes) >= 5
+    here = (SITE / page).read_text(encoding="utf-8")
+    results = (SITE / "book" / "results.html").read_text(encoding="utf-8")
+    for label, links in boxes.items():
+        anchor = label.lower().replace(" ", "-").replace(".", "-")
+        assert links["Results page"][0].endswith(f"results.html#evidence-for-{anchor}")
+        assert f'id="evidence-for-{anchor}"' in results
+        assert f'href="../{page}#{anchor}"' in results
+        if label.split()[0] in ("Definition", "Algorithm"):
+            continue
+        assert links["Proof"][0].endswith(f"#proof-of-{anchor}")
+        assert links["Check"][0].endswith(f"#check-of-{anchor}")
+        assert f'id="proof-of-{anchor}"' in here
+        assert f'id="check-of-{anchor}"' in here
+        for test in links["Test"]:
+            place = re.fullmatch(r".*/blob/main/(tests/.*\.py)#L(\d+)", test)
+            assert place
+            line = (SITE.parents[1] / place[1]).read_text(encoding="utf-8").splitlines()
+            assert "def test" in line[int(place[2]) - 1]
+
+
+# Sources that reached the page as they are, and formulas that nothing typeset.
+WORDS = """(main) => {
+  const copy = main.cloneNode(true);
+  copy.querySelectorAll("pre, code, script, style, math").forEach((node) => node.remove());
+  return copy.textContent;
+}"""
+
+
+@pages
+def test_a_page_on_a_desk_in_light(opened: Opened) -> None:
+    tab = opened.tab
+    screen(tab, 1280, dark=False)
+    images = "(all) => all.map((one) => [one.getAttribute('alt') ?? '', one.outerHTML])"
+    for alt, html in tab.locator("main img").evaluate_all(images):
+        assert len(alt) > 9, html[:200]
+        assert not re.fullmatch(r"[\w./-]*[0-9a-f]{12,}[\w.]*", alt), alt
+    assert tab.locator("main .math:not(:has(> math))").count() == 0
+    text = tab.locator("main").evaluate(WORDS)
+    assert not re.search(r"\$\S[^$]{0,80}\S\$|\\frac|:::|\{(cite|ref|eq|doc)\}", text)
+    assert violations(tab) == []
+
+
+def figures(tab: Page) -> list[Locator]:
+    """All figures with controls: the nearest block that holds a slider, its picture, its words."""
+    holders = "main .cell_output:has(input[type=range])"
+    return tab.locator(holders).all()
+
+
+def shown(figure: Locator) -> str:
+    return figure.evaluate(
+        """(node) => [...node.querySelectorAll("img, svg")]
+             .map((one) => one.src || one.innerHTML).join("|")"""
+    )
+
+
+def move_all(tab: Page) -> None:
+    """Move each slider of each figure by its keys: picture, value and words follow."""
+    found = figures(tab)
+    assert found
+    for figure in found:
+        for slider in figure.locator("input[type=range]").all():
+            if not slider.is_visible() or slider.is_disabled():
+                continue
+            label = slider.evaluate("(node) => node.labels[0]?.textContent ?? node.ariaLabel")
+            assert label
+            assert label.strip()
+            start = slider.input_value()
+            slider.focus()
+            slider.press("Home")
+            first, words = shown(figure), slider.get_attribute("aria-valuetext")
+            assert words
+            slider.press("End")
+            assert shown(figure) != first, f"{label}: the picture does not follow the slider"
+            assert slider.get_attribute("aria-valuetext") != words
+            output = figure.locator("output, [aria-live]").all()
+            said = " ".join(one.text_content() or "" for one in output)
+            assert (slider.get_attribute("aria-valuetext") or "") in said
+            slider.press("Home")
+            assert shown(figure) == first
+            assert slider.get_attribute("aria-valuetext") == words
+            slider.fill(start)  # at its lowest value it may leave another without effect
+
+
+@chapters
+def test_every_interactive_figure_moves(opened: Opened) -> None:
+    screen(opened.tab, 1280, dark=False)
+    move_all(opened.tab)
+
+
+@pytest.mark.parametrize("number", ["01", "02", "03", "08", "11"])  # each kind of figure
+def test_figures_move_in_a_folder(visit: Visit, number: str) -> None:
+    move_all(visit(next(page for page in CHAPTERS if f"/{number}_" in page)))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("opened", KINDS, indirect=True, scope="module")
+def test_a_page_of_each_kind_on_the_other_screens(opened: Opened, dark: bool) -> None:
+    """In the dark on a desk, in light on a phone."""
+    width = 1280 if dark else 390
+    screen(opened.tab, width, dark=dark)
+    assert violations(opened.tab) == []
+    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+SMALLEST = """() => [...document.querySelectorAll("article .fl-view")]
+  .filter((one) => one.checkVisibility())
+  .map((one) => Math.min(...[...one.querySelectorAll("g[data-size]")]
+    .map((text) => text.getScreenCTM()).map(({ a, b }) => 400 * Math.hypot(a, b))))"""
+
+
+@chapters
+def test_labels_of_drawings_have_nine_pixels_on_a_phone(opened: Opened) -> None:
+    screen(opened.tab, 390, dark=True)
+    sizes = opened.tab.evaluate(SMALLEST)
+    html = (SITE / opened.page).read_text("utf-8")
+    assert len(sizes) == html.count('<figure class="fl-figure fl-vec')
+    assert all(size >= 9 for size in sizes), sizes
+
+
+@pages
+def test_a_page_on_a_phone_in_the_dark(opened: Opened) -> None:
+    screen(opened.tab, 390, dark=True)
+    assert violations(opened.tab) == []
+    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= 390
