@@ -8,16 +8,17 @@ CHAPTER ?= notebooks/*.ipynb
 PYTEST := $(PY) -m pytest
 # One thread in each of two processes, rather than two in each.
 TWO := OMP_NUM_THREADS=1
-NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
+UNIT = $(TWO) $(PYTEST) tests fedlearn_lib fedlearn_book tools --ignore=tests/site -n 2 --dist loadfile
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=3000 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup book run lab test unit chapters site lint format images links benchmark lock \
-	address clean
+.PHONY: help setup book run lab test test-fast unit chapters site pdf zip wheel lint format images links \
+	benchmark lock address clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY) ## create .venv from requirements.lock (PYTHON=... chooses the interpreter)
 
@@ -27,7 +28,12 @@ $(VENV)/.locked: requirements.lock
 	$(PY) -m pip install --disable-pip-version-check -r requirements.lock
 	@touch $@
 
-$(READY): $(VENV)/.locked pyproject.toml
+# Temml, which typesets the formulas, comes from npm; node itself is in the lock file.
+$(VENV)/.mathml: $(VENV)/.locked tools/install_mathml.py tools/mathml/package-lock.json
+	$(PY) -m tools.install_mathml
+	@touch $@
+
+$(READY): $(VENV)/.locked $(VENV)/.mathml pyproject.toml
 	$(PY) -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -46,14 +52,27 @@ test: $(READY) ## everything that proves the project: lint, unit, chapters, site
 	$(MAKE) --no-print-directory chapters
 	$(MAKE) --no-print-directory site
 
+test-fast: lint ## for the daily loop: lint, and the unit tests that are not marked slow
+	$(UNIT) -m "not slow"
+
 unit: $(READY) ## tests of the library and the repository, and all docstring examples
-	$(TWO) $(PYTEST) tests fedlearn_lib tools --ignore=tests/site -n 2 --dist loadfile
+	$(UNIT)
 
 chapters: $(READY) ## run every notebook and compare its checked outputs
 	FEDLEARN_FIGURES=static $(TWO) $(PYTEST) notebooks $(NBVAL) --timeout=400 -n 2 --dist loadfile
 
 site: book ## test the built site in a headless browser
 	$(TWO) $(PYTEST) tests/site -n 2 --dist worksteal
+
+pdf: book ## print every chapter and the whole book into _build/pdf (CHAPTER=... chooses one)
+	$(PY) -m tools.make_pdf $(filter-out notebooks/*.ipynb,$(CHAPTER))
+
+zip: book ## pack the site and the notebooks into _build/zip
+	$(PY) -m tools.make_zip
+
+wheel: $(READY) ## build the library as a wheel in _build/wheel
+	rm -rf _build/wheel build
+	$(PY) -m pip wheel . --disable-pip-version-check --no-deps --no-build-isolation -w _build/wheel
 
 lint: $(READY) ## ruff and mypy, changing nothing
 	$(PY) -m ruff check .
@@ -64,8 +83,9 @@ format: $(READY) ## let ruff mend what it can
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-images: $(READY) ## draw logo, favicon and social card again
+images: $(READY) ## draw logo, favicon, social card and covers again
 	$(PY) tools/draw_images.py
+	$(PY) -m tools.draw_covers
 
 links: $(READY) ## try every link of the book (needs the internet)
 	$(VENV)/bin/jupyter-book build . --builder linkcheck
@@ -81,6 +101,6 @@ address: $(READY) ## URL=https://github.com/owner/name: write the repository's a
 
 clean: ## remove what was built; notebooks and .venv stay
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks ./*.egg-info
-	find fedlearn_lib book tests tools benchmarks notebooks \
+	find fedlearn_lib fedlearn_book book tests tools benchmarks notebooks \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 	find notebooks -name '*.part' -delete

@@ -1,9 +1,9 @@
-"""Draw the book's own images: cover, chapter graph, logo, favicon, social card.
+"""Draw the book's own images: chapter graph, sketch of both ideas, logo, favicon, social card.
 
     python tools/draw_images.py [--check]
 
 writes book/images/ and book/_assets/social-card.png; with --check it writes nothing and fails where
-a stored SVG differs from what would be drawn. The cover's right half is a computed inverse scale
+a stored SVG differs from what would be drawn. The card's right half is a computed inverse scale
 space path, not a sketch.
 """
 
@@ -71,35 +71,6 @@ def inverse_scale_space(y: float, times: list[float], kappa: float = 9.0) -> lis
     return [y * (1 - math.exp(-kappa * (t - start))) if t > start else 0.0 for t in times]
 
 
-def paths(x0: float, y0: float, width: float, height: float, stroke: float) -> str:
-    """Draw the coefficients that leave zero one after another; time on a logarithmic axis."""
-    times = [10 ** (-0.62 + 1.25 * k / 120) for k in range(121)]
-    body = ""
-    for value, color in zip(COEFFICIENTS, PATH_COLORS, strict=True):
-        curve = inverse_scale_space(value, times)
-        points = [(x0 + width * k / 120, y0 - height * v / 3.2) for k, v in enumerate(curve)]
-        first = next(k for k, v in enumerate(curve) if v)
-        leaves = x0 + width * (math.log10(1 / abs(value)) + 0.62) / 1.25
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in [(leaves, y0), *points[first:]])
-        body += (f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="{stroke}" '
-                 f'stroke-linejoin="round" stroke-linecap="round"/>\n')  # fmt: skip
-    return body
-
-
-def cover() -> str:
-    """Draw the picture on the first page."""
-    text = 'font-family="system-ui, sans-serif" font-size="17" fill="currentColor"'
-    soft = 'stroke="currentColor" stroke-opacity="0.35" stroke-width="1.5"'
-    body = star(210, 165, 140, 12, 8)
-    body += f'<line x1="430" y1="190" x2="905" y2="190" {soft}/>\n'
-    body += f'<path d="M899 185l8 5-8 5" fill="none" {soft}/>\n'
-    body += paths(440, 190, 440, 150, 3.5)
-    body += f'<text x="210" y="342" text-anchor="middle" {text}>one start, many own ways</text>\n'
-    body += f'<text x="440" y="342" {text}>simple</text>\n'
-    body += f'<text x="905" y="342" text-anchor="end" {text}>complex</text>\n'
-    return svg(960, 360, body)
-
-
 def chapter_graph() -> str:
     """Draw which chapter needs which; planned ones are dashed."""
     at = {n: (20 + 160 * column, 46 + 104 * row) for n, (column, row, _) in CHAPTERS.items()}
@@ -110,7 +81,10 @@ def chapter_graph() -> str:
         for source in sources:
             body += _arrow(at[source], at[target])
     for number, (_, _, title) in CHAPTERS.items():
-        body += _box(number, *at[number], title.split("|"))
+        box = _box(number, *at[number], title.split("|"))
+        for path in (ROOT / "notebooks").glob(f"{number:02d}_*.ipynb"):
+            box = f'<a href="../../notebooks/{path.name}">\n{box}</a>\n'
+        body += box
     return svg(960, 450, body)
 
 
@@ -139,6 +113,37 @@ def _box(number: int, x: float, y: float, lines: list[str]) -> str:
         top = y + (50 if len(lines) == 1 else 39) + 17 * k
         out += f'<text x="{x + 10:.0f}" y="{top:.0f}" {text}>{escape(line)}</text>\n'
     return out
+
+
+def together() -> str:
+    """Sketch both ideas at once: a start of few parameters that each client makes its own."""
+    shared = {1: 62.0, 4: -40.0, 5: 30.0, 9: 48.0}
+    own = [(-1, -1, 0.75), (1, -1, 1.3), (-1, 1, 1.15), (1, 1, 0.85)]
+    body = ""
+    for side, level, factor in own:
+        x, y = 480 + 330 * side, 180 + 92 * level
+        ends = f"M{480 + 118 * side} {180 + 26 * level}L{480 + 206 * side} {180 + 66 * level}"
+        body += _line(ends, GREEN, 3.5)
+        heights = {j: value * factor + 6 * side * (-1) ** j for j, value in shared.items()}
+        body += _bars(x, y, heights, GREEN, ORANGE)
+    body += _bars(480, 180, shared, BLUE, "currentColor")
+    text = 'font-family="system-ui, sans-serif" font-size="17" fill="currentColor"'
+    body += (
+        f'<text x="480" y="280" text-anchor="middle" {text}>one start of few parameters</text>\n'
+    )
+    return svg(960, 360, body)
+
+
+def _bars(cx: float, cy: float, heights: dict[int, float], color: str, ground: str) -> str:
+    """Draw twelve parameters in a row; those that are not zero are bars."""
+    out = ""
+    for j in range(12):
+        x, height = cx - 105 + 18 * j, heights.get(j, 0.0)
+        if height:
+            out += (f'<rect x="{x:.0f}" y="{min(cy, cy - height):.1f}" width="12" '
+                    f'height="{abs(height):.1f}" fill="{color}"/>\n')  # fmt: skip
+    line = f"M{cx - 110:.0f} {cy:.0f}H{cx + 110:.0f}"
+    return out + _line(line, ground, 2)
 
 
 def logo() -> str:
@@ -177,8 +182,8 @@ def social_card() -> bytes:
 def main(check: bool) -> int:
     """Write the images, or compare the stored drawings with what would be written."""
     images = ROOT / "book" / "images"
-    drawings = {"cover.svg": cover(), "chapters.svg": chapter_graph(), "logo.svg": logo(),
-                "favicon.svg": logo()}  # fmt: skip
+    drawings = {"chapters.svg": chapter_graph(), "logo.svg": logo(),
+                "favicon.svg": logo(), "together.svg": together()}  # fmt: skip
     if check:
         stale = [n for n, text in drawings.items() if (images / n).read_text("utf-8") != text]
         print("\n".join(f"{name} is stale: run python tools/draw_images.py" for name in stale))

