@@ -25,6 +25,8 @@ from fedlearn_lib.federated.oracles import (
     partial_oracle,
 )
 from fedlearn_lib.federated.perfedavg import perfedavg
+from fedlearn_lib.federated.personal_path import path_models, personal_path
+from fedlearn_lib.federated.personalization_path import PersonalPath, personalization_path
 from fedlearn_lib.federated.pfedme import pfedme
 from fedlearn_lib.federated.reptile import reptile
 from fedlearn_lib.federated.scaffold import ScaffoldState, scaffold
@@ -41,6 +43,7 @@ __all__ = [
     "Loss",
     "Oracle",
     "OwnState",
+    "PersonalPath",
     "ScaffoldState",
     "State",
     "adapt",
@@ -60,8 +63,11 @@ __all__ = [
     "maml_gradient",
     "map_clients",
     "partial_oracle",
+    "path_models",
     "perfedavg",
     "personal_models",
+    "personal_path",
+    "personalization_path",
     "pfedme",
     "reptile",
     "run",

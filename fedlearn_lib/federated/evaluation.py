@@ -16,6 +16,7 @@ from fedlearn_lib.data.clients import Batch, Clients
 from fedlearn_lib.data.flat import FlatClients
 from fedlearn_lib.federated.algorithm import OwnState
 from fedlearn_lib.federated.mapping import map_clients
+from fedlearn_lib.federated.personal_path import accounts_of
 from fedlearn_lib.federated.scaffold import CONTROL
 from fedlearn_lib.trees import Params
 
@@ -89,6 +90,11 @@ def personal_models(state: OwnState) -> Params:
         raise ValueError(
             "state must come from an algorithm whose clients keep something, such as ditto, got "
             f"{type(state).__name__}; a shared model is state.w, and adapt makes it personal"
+        )
+    if accounts_of(state):
+        raise ValueError(
+            "state must hold models, got the accounts that clients of personal_path keep; "
+            "use path_models(state, kappa=...)"
         )
     m = len(next(iter(state.own.values())))
     shared = {k: v.expand(m, *v.shape) for k, v in state.w.items()}
