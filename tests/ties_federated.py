@@ -1,4 +1,4 @@
-"""Ties of the exercises of chapters 1 to 7."""
+"""Ties of the exercises of chapters 1 to 7 and 14."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ from fedlearn_lib import (
     total_variation,
 )
 from fedlearn_lib.data import quadratic_clients, quadratic_loss
-from fedlearn_lib.federated import anchored_oracle, descend, scaffold
+from fedlearn_lib.federated import (
+    anchored_oracle,
+    descend,
+    personal_path,
+    personalization_path,
+    scaffold,
+)
 from fedlearn_lib.theory import (
     joint_lipschitz,
     meta_bias,
@@ -358,3 +364,63 @@ def paired_interval(found: Tensor, a: Tensor, b: Tensor, t: float) -> Pair:
     """SciPy's paired t-test."""
     interval = stats.ttest_rel(a.double(), b.double()).confidence_interval(0.95)
     return found, [(interval.low + interval.high) / 2, (interval.high - interval.low) / 2]
+
+
+# ----- chapter 14: one model for all, and everybody's own -----------------------------------------
+
+
+def scalars(c: Tensor) -> Clients:
+    """Clients that own one number each."""
+    return Clients.of(torch.ones(len(c), 1, dtype=c.dtype), c, [[i] for i in range(len(c))])
+
+
+def balanced(g: torch.Generator) -> tuple[Tensor]:
+    """Gradients of five clients at the minimizer of their mean loss."""
+    slopes = normal(g, 5, 3)
+    return (slopes - slopes.mean(0),)
+
+
+@tie("first to leave", balanced)
+def first_to_leave(found: Tensor, g: Tensor) -> Pair:
+    """Look at the accounts -t g at the time of the answer and just before."""
+    full = (found[0] * g).abs()
+    client, coordinate = int(found[1]), int(found[2])
+    return torch.stack([full.max(), full[client, coordinate]]), torch.ones(2)
+
+
+@tie("shared value", lambda g: (normal(g, 5), number(g, 0.05, 3)))
+def shared_value(found: Tensor, c: Tensor, t: float) -> Pair:
+    """The library's exact path of the clients that own these numbers."""
+    return found, personalization_path(scalars(c)).at(t)[0][0]
+
+
+@tie("clipped mean", lambda g: (2 * normal(g, 7), number(g, 0.2, 2)), tolerance=1e-4)
+def clipped_mean(found: Tensor, c: Tensor, lam: float) -> Pair:
+    """SciPy minimizes over w what the LASSO leaves after its best deviations."""
+
+    def cost(w: float) -> float:
+        gap = (c - w).abs()
+        delta = (gap - lam).clamp(min=0)
+        return float((0.5 * (gap - delta) ** 2 + lam * delta).sum())
+
+    best = optimize.minimize_scalar(cost, bounds=(float(c.min()), float(c.max())), method="bounded")
+    return cost(float(found)), best.fun
+
+
+@tie(
+    "path round",
+    lambda g: (
+        normal(g, 2), 1.5 * normal(g, 4, 2), normal(g, 4, 2), number(g, 0.5, 3),
+        number(g, 0.05, 0.3), whole(g, 1, 4),
+    ),
+)  # fmt: skip
+def path_round(
+    found: Tensor, w: Tensor, V: Tensor, c: Tensor, kappa: float, eta: float, tau: int
+) -> Pair:
+    """The library's clients, and the mean of what they send."""
+    method = personal_path(lambda u, draws: {"w": u["w"] - draws[0][0]}, kappa=kappa, lr=eta)
+    sent = [
+        method.client({"w": w}, {"dual.w": Vi}, (goal.expand(tau, 1, 2), torch.zeros(tau, 1, 1)))
+        for Vi, goal in zip(V, c, strict=True)
+    ]
+    return found, w + torch.stack([change["w"] for change, _ in sent]).mean(0)
