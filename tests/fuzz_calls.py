@@ -105,6 +105,21 @@ def kept() -> federated.OwnState:
     return federated.OwnState(federated.State(w()), own())
 
 
+def saved() -> federated.OwnState:
+    accounts = {f"dual.{name}": 3 * value for name, value in own().items()}
+    return federated.OwnState(federated.State(w()), accounts)
+
+
+def owners() -> fl.Clients:
+    """Three clients with a linear model of two numbers."""
+    x = drawn(12, 2) + 2 * torch.eye(12, 2)
+    return fl.Clients.of(x, x.sum(1) + drawn(12), [range(4), range(4, 7), range(7, 12)])
+
+
+def apart() -> federated.PersonalPath:
+    return federated.personalization_path(owners())
+
+
 # A linear model: X [8 3], y [8], its paths, and a small network's optimizer.
 def X() -> Tensor:
     return drawn(8, 3) + 2 * torch.eye(8, 3)
@@ -293,6 +308,17 @@ VALID: dict[str, Callable[[], Call]] = {
         federated.scaffold, oracle=oracle(), lr=0.1, server_lr=1.0, share=0.5
     ),
     "personal_models": lambda: call(federated.personal_models, state=kept()),
+    "personal_path": lambda: call(
+        federated.personal_path, oracle=oracle(), kappa=2.0, lr=0.1, penalty=fl.L1(), server_lr=1.0
+    ),
+    "path_models": lambda: call(
+        federated.path_models, state=saved(), kappa=2.0, penalty=fl.L1()
+    ),
+    "personalization_path": lambda: call(
+        federated.personalization_path, clients=owners(), max_knots=3, t_max=50.0
+    ),
+    "PersonalPath": lambda: call(federated.PersonalPath, **apart()._asdict()),
+    "PersonalPath.at": lambda: call(apart().at, t=1.0),
     "label_distribution": lambda: call(
         federated.label_distribution, clients=clients(), classes=3
     ),
@@ -524,6 +550,7 @@ EXEMPT = {
     "Curve.best": "takes nothing",
     "Curve.simplest": "takes nothing",
     "Path.entry_times": "takes nothing",
+    "PersonalPath.entry_times": "takes nothing",
 }  # fmt: skip
 
 #: Counts that ask for a long run and not for memory: a huge one is nobody's mistake to refuse.
@@ -535,8 +562,9 @@ MEANT = {
     ("random_masks", "keep", "dict"),  # counts, of nothing
     ("load", "root", "word"),  # a folder's name
     ("Clients.draw", "batch", "none"), ("run", "batch", "none"),  # each client's whole data
-    *[("personal_models", "state", f"server=round={kind}")  # it does not look at the round
-      for kind in ("none", "word", "object")],
+    *[(name, "state", f"server=round={kind}")  # they do not look at the round
+      for name in ("personal_models", "path_models") for kind in ("none", "word", "object")],
+    ("personal_path", "penalty", "dict"),  # run holds its names against those of the model
     ("axpy", "a", "nan"),  # in a loop, NaN comes out
     ("L1.prox", "step", "nan"), ("L1.prox", "step", "true"),
     ("GroupL2.prox", "step", "nan"), ("GroupL2.prox", "step", "true"),
@@ -561,7 +589,7 @@ ARITHMETIC = {
     "quadratic_loss", "L1.value", "L1.prox", "L1.residual", "GroupL2.value", "GroupL2.prox",
     "GroupL2.residual", "GroupL2.norms", "split_lbi", "split_step", "SplitLBI.step",
     "parameters_of", "project", "retrain", "Path", "Curve", "validation_curve", "plot_history",
-    "plot_path", "personal_models",
+    "plot_path", "personal_models", "path_models", "PersonalPath",
 }  # fmt: skip
 
 #: Calls that change an argument, as their docstrings say.

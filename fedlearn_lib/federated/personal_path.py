@@ -92,6 +92,8 @@ def path_models(state: OwnState, *, kappa: float, penalty: Penalties = L1()) -> 
             f"state must come from personal_path, got {type(state).__name__}; models of other "
             "methods are personal_models(state) or state.w"
         )
+    if penalty is None:
+        raise ValueError("penalty must be that of personal_path, got None; leave it out for L1()")
     penalties_by_name(penalty, state.w, None)
     m = len(next(iter(accounts.values())))
     rows = [_deviation({k: v[i] for k, v in accounts.items()}, kappa, penalty) for i in range(m)]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fedlearn_lib._checked import checked, checked_record
-from fedlearn_lib._checks import check_finite, check_integers
+from fedlearn_lib._checks import check_finite, check_floats, check_integers
 from fedlearn_lib._shapes import shown
 from fedlearn_lib.data.clients import Clients
 from fedlearn_lib.sparse.iss import iss_path
@@ -61,6 +61,8 @@ class PersonalPath(NamedTuple):
         return times
 
     def _check(self) -> None:
+        check_floats("w", {"w": self.w})
+        check_floats("delta", {"delta": self.delta})
         Path(self.t, self.delta, self.delta)  # refuses times that fall
         if not len(self.t) or float(self.t[0]) != 0:
             raise ValueError(
