@@ -66,12 +66,16 @@ function made(delta, j, { names, numbers }) {
   return `the weighted median of the numbers in use${who.length ? `, ${who[0]}’s` : ""}`;
 }
 
-export function sentence({ t, now, j, setting, moved }, options) {
+export function sentence({ t, now, j, setting }, options) {
   const gone = now.delta.filter((v) => v !== 0).length;
   const count = `${gone || "none"} of ${now.delta.length} numbers ${gone === 1 ? "is" : "are"} personal`;
+  return [`t = ${time(t)}:`, ` ${count}. ${upcoming(setting, now.k, options)} The shared ${options.numbers[j]} ${three(now.w[j])} is ${made(now.delta, j, options)}. Test error, mean over clients: ${fixed(average(now.error), 3)}; all sharing: ${fixed(average(setting.error[0]), 3)}.`];
+}
+
+/** What a client that is dragged away does to the number that it shares: before and after, under three methods. */
+export function dragging({ cell, step, mean, lasso, path }, options) {
   const went = ([from, to]) => `from ${three(from)} to ${three(to)}`;
-  const far = moved ? ` With ${called(moved.cell, options)} ${moved.step} further the plain mean goes ${went(moved.mean)}, the LASSO ${went(moved.lasso)}, the path ${went(moved.path)}.` : "";
-  return [`t = ${time(t)}:`, ` ${count}. ${upcoming(setting, now.k, options)} The shared ${options.numbers[j]} ${three(now.w[j])} is ${made(now.delta, j, options)}. Test error, mean over clients: ${fixed(average(now.error), 3)}; all sharing: ${fixed(average(setting.error[0]), 3)}.${far}`];
+  return `With ${called(cell, options)} ${step} further the plain mean goes ${went(mean)}, the LASSO ${went(lasso)}, the path ${went(path)}.`;
 }
 
 // ---------------------------------------------------------------- the figure
@@ -234,6 +238,7 @@ function render({ model, el }) {
   const select = node("select", { autocomplete: "off", "data-lm-suppress-shortcuts": "true" }, ...numbers.map((name, j) => node("option", { value: j }, name)));
   select.addEventListener("change", () => set("number", Number(select.value)));
   const words = node("p", { class: "fl-say", role: "status", "aria-live": "polite" });
+  const note = node("p", { class: "fl-far", role: "status", "aria-live": "polite" });
   const gauges = gaugesOf(options, (j) => set("number", j));
   const views = { clock: node("div", { class: "fl-draw fl-time" }), models: node("div", { class: "fl-draw fl-still" }), errors: node("div", { class: "fl-draw fl-still" }) };
   let timeOf = () => 0;
@@ -246,8 +251,8 @@ function render({ model, el }) {
     node("div", { class: "fl-top" }, clock.el, steps.el, far.steps.length > 1 ? away.el : null, node("label", { class: "fl-pick" }, node("span", {}, "number shown"), select)), words,
     panel(headed("Who leaves when"), views.clock),
     node("div", { class: "fl-panels" },
-      node("div", {}, panel(headed("Accounts, full at 1"), gauges.el), panel(headed("Test error: now, and (stroke) all sharing"), views.errors)),
-      panel(title, views.models)), key));
+      node("div", {}, panel(headed("Accounts |V|, full at 100\u2009%"), gauges.el), panel(headed("Test error: now, and (stroke) all sharing"), views.errors)),
+      panel(title, views.models, note)), key));
 
   const update = () => {
     el.firstChild.style.setProperty("--ground", groundOf(el));
@@ -255,23 +260,23 @@ function render({ model, el }) {
     const [t, j, setting] = [model.get("t"), model.get("number"), here()];
     const [now, lasso] = [pathAt(setting, t), lassoAt(setting, t)];
     const near = settings[model.get("setting")][0];
-    const moved = model.get("far") === 0 ? null : {
+    note.textContent = model.get("far") === 0 ? "" : dragging({
       cell, step: far.steps[model.get("far")],
       mean: [near.w[0][far.number], setting.w[0][far.number]],
       lasso: [lassoAt(near, t)[far.number], lasso[far.number]],
       path: [pathAt(near, t).w[far.number], now.w[far.number]],
-    };
+    }, options);
     const others = [{ name: "plain mean", value: setting.w[0][j], tone: "var(--soft)" }, { name: "LASSO", value: lasso[j], tone: "var(--lasso)" }, { name: "path", value: now.w[j], tone: "var(--shared)" }];
     timeOf = drawClock(views.clock, views.clock.clientWidth || 340, setting, options, t, j);
     drawModels(views.models, views.models.clientWidth || 340, now, others, options, j);
     drawErrors(views.errors, views.errors.clientWidth || 340, now.error, setting.error[0], options);
     gauges.update(now, nextAt(setting, now.k), j, views.errors.clientWidth || 340);
-    title.textContent = `The ${numbers[j]} in use, and three ways to share it`;
+    title.textContent = `The ${numbers[j]} in use, client by client`;
     clock.update(t);
     steps.update(model.get("setting"));
     away.update(model.get("far"));
     select.value = j;
-    const [head, rest] = sentence({ t, now, j, setting, moved }, options);
+    const [head, rest] = sentence({ t, now, j, setting }, options);
     words.replaceChildren(node("b", {}, head), rest);
   };
   return follow(model, el, ["t", "setting", "far", "number"], update);

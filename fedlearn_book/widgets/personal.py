@@ -234,7 +234,9 @@ def _far(
             f"the steps of far must begin with 0 and be at most {MAX_STEPS}, got {listed}; "
             "pass for instance [0, 3, 10, 100]"
         )
-    return Far(_place(client, names, "far's client"), _place(number, numbers, "far's number"), listed)
+    return Far(
+        _place(client, names, "far's client"), _place(number, numbers, "far's number"), listed
+    )
 
 
 def _check(lists: Mapping[str, list[Any]], names: list[str], numbers: list[str]) -> None:
@@ -246,9 +248,7 @@ def _check(lists: Mapping[str, list[Any]], names: list[str], numbers: list[str])
         )
     for what, words, most in (("names", names, MAX_CLIENTS), ("numbers", numbers, MAX_NUMBERS)):
         if not 1 <= len(words) <= most or len(set(words)) < len(words):
-            raise ValueError(
-                f"{what} must be 1 to {most} different words, got {words}; show fewer"
-            )
+            raise ValueError(f"{what} must be 1 to {most} different words, got {words}; show fewer")
         if long := [word for word in words if len(word) > MAX_WORD]:
             raise ValueError(
                 f"{what} must have at most {MAX_WORD} letters to fit on a phone, got {long}; "

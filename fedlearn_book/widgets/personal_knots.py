@@ -9,10 +9,10 @@ from torch import Tensor
 
 from fedlearn_book.widgets.knots import paths_of
 from fedlearn_lib import Clients
-from fedlearn_lib.federated import PersonalPath, personalization_path
+from fedlearn_lib.federated import PersonalPath
 
-#: Accounts that change by less than this from the last knot to the end of the axis have stopped.
-NOTHING = 1e-6
+#: A pull that moves an account by less than this in the whole time is rounding.
+NOTHING = 1e-7
 
 
 class Personal(NamedTuple):
@@ -78,6 +78,7 @@ class Personal(NamedTuple):
 def personal_of(path: PersonalPath, train: Clients, test: Clients, t_max: float) -> Personal:
     """Put beside the path of ``train`` its errors on ``test`` and the LASSO up to ``t_max``.
 
+    >>> from fedlearn_lib.federated import personalization_path
     >>> y = torch.tensor([0.0, 1.0, 2.0, 4.0, 8.0])  # five clients, a number each
     >>> numbers = Clients.of(torch.ones(5, 1), y, [[i] for i in range(5)])
     >>> shown = personal_of(personalization_path(numbers), numbers, numbers, 10.0)
@@ -96,8 +97,7 @@ def personal_of(path: PersonalPath, train: Clients, test: Clients, t_max: float)
         x, y = (part.double() for part in test.data(i))
         errors.append((y - used[:, i] @ x.T).square().mean(1))
     pull = torch.stack(pulls, 1)
-    if float(pull[-1].abs().max()) * (t_max - float(path.t[-1])) < NOTHING:
-        pull[-1] = 0  # the end of the path: what is left is rounding
+    pull[pull.abs() * t_max < NOTHING] = 0  # rounding, as where only one shares a number
     lam, lasso = _lasso(train, path, t_max)
     return Personal(path, pull, torch.stack(squares), torch.stack(errors, 1), lam, lasso)
 
@@ -121,7 +121,14 @@ def _lasso(clients: Clients, path: PersonalPath, t_max: float) -> tuple[Tensor, 
     B = torch.block_diag(*(row / weight for row, weight in zip(rows, p, strict=True)))
     without = torch.cat([B, y[:, None]], 1)
     without = without - A @ torch.linalg.lstsq(A, without, driver="gelsd").solution
-    both = paths_of(without[:, :-1], without[:, -1], y.new_zeros(B.shape[1]), t_max)
+    try:
+        both = paths_of(without[:, :-1], without[:, -1], y.new_zeros(B.shape[1]), t_max)
+    except ValueError as lost:
+        raise ValueError(
+            "LARS lost the LASSO beside the path: two numbers leave at the same time, as where data "
+            "repeat or half of the weight is on each side of a shared number; change the data a "
+            "little, give the clients unequal weights p, or pass a smaller t_max"
+        ) from lost
     left = y[:, None] - B @ both.lasso.T
     return both.lam, torch.linalg.lstsq(A, left, driver="gelsd").solution.T.contiguous()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,9 +23,7 @@ TRACK = "#e5e7eb"
 
 def owned(shown: PersonalExplorer, delta: torch.Tensor) -> list[str]:
     """Return whose numbers are personal, as a reader says it."""
-    return [
-        f"{shown.names[i]}’s {shown.numbers[j]}" for i, j in delta.nonzero().tolist()
-    ]
+    return [f"{shown.names[i]}’s {shown.numbers[j]}" for i, j in delta.nonzero().tolist()]
 
 
 def describe(shown: PersonalExplorer, one: Personal, t: float) -> str:
@@ -52,12 +51,12 @@ def draw(shown: PersonalExplorer, one: Personal, t: float) -> bytes:
 
     with style.context("default"):
         fig = Figure(figsize=(7.4, 3.3), layout="constrained")
-        left, middle, right = fig.subplots(1, 3, width_ratios=[1.35, 1.2, 0.8])
+        left, middle, right = fig.subplots(1, 3, width_ratios=[1.7, 1.1, 0.75])
         _accounts(left, shown, one, t)
         _models(middle, shown, one, t)
         _errors(right, shown, one, t)
         for ax in (left, middle, right):
-            ax.tick_params(labelsize=8, colors=INK, length=0)
+            ax.tick_params(labelsize=7.5, colors=INK, length=0)
             ax.spines[["top", "right", "left"]].set_visible(False)
         return frames.small_png(frames.to_png(fig, 128), 64)
 
@@ -68,12 +67,13 @@ def _accounts(ax: Axes, shown: PersonalExplorer, one: Personal, t: float) -> Non
     for i, tone in enumerate(shown.tones):
         for j in range(len(shown.numbers)):
             full = bool(at["delta"][i, j])
-            fill = min(1.0, float(at["V"][i, j].abs()))
+            share = min(1.0, float(at["V"][i, j].abs()))
             ax.barh(j, 0.82, left=i, height=0.42, color=TRACK)
-            ax.barh(j, 0.82 * fill, left=i, height=0.42, color=tone, alpha=1 if full else 0.45)
-            words = f"{float(at['delta'][i, j]):+.2f}".replace("-", "−") if full else f"{fill:.0%}"
+            ax.barh(j, 0.82 * share, left=i, height=0.42, color=tone, alpha=1 if full else 0.45)
+            words = f"{float(at['delta'][i, j]):+.2f}".replace("-", "−") if full else f"{share:.0%}"
             ax.text(i, j + 0.43, words, fontsize=7, color=INK, fontweight="bold" if full else None)
-    ax.set_xticks([i + 0.41 for i in range(len(shown.names))], _wrapped(shown.names))
+    names = [fill(name, 8, break_long_words=False) for name in shown.names]
+    ax.set_xticks([i + 0.41 for i in range(len(names))], names)
     ax.set_yticks(range(len(shown.numbers)), shown.numbers)
     ax.xaxis.tick_top()
     ax.set(ylim=(len(shown.numbers) - 0.4, -0.4), xlim=(-0.05, len(shown.names)))
@@ -92,14 +92,14 @@ def _models(ax: Axes, shown: PersonalExplorer, one: Personal, t: float) -> None:
         ax.plot(u, i, "o", ms=6.5, color=tone, mfc=tone if own else "white", mew=1.5)
         if not own:
             ax.plot(float(at["wish"][i, j]), i, "D", ms=3.5, color=tone, mfc="white")
-    marks = {"mean": (float(one.path.w[0, j]), INK),
+    marks = {"plain mean": (float(one.path.w[0, j]), INK),
              "LASSO": (float(one.lasso_at(t)[j]), COLORS["lasso"]),
              "path": (w, COLORS["shared"])}  # fmt: skip
     for row, (value, tone) in enumerate(marks.values()):
         ax.plot(value, m + 0.3 + row, "s", ms=5, color=tone)
     ax.set_yticks([*range(m), *(m + 0.3 + k for k in range(3))], [*shown.names, *marks])
     ax.set(ylim=(m + 2.8, -0.6), xlim=shown.spans[j])
-    ax.set_title(f"{shown.numbers[j]}: models in use", fontsize=10, loc="left", color=INK)
+    ax.set_title(f"The {shown.numbers[j]} in use", fontsize=10, loc="left", color=INK)
 
 
 def _errors(ax: Axes, shown: PersonalExplorer, one: Personal, t: float) -> None:
@@ -108,10 +108,7 @@ def _errors(ax: Axes, shown: PersonalExplorer, one: Personal, t: float) -> None:
     for i, tone in enumerate(shown.tones):
         ax.barh(i, now[i], height=0.5, color=tone)
         ax.plot([first[i]] * 2, [i - 0.36, i + 0.36], color=INK, lw=1.5)
+    ax.set_xlabel("stroke: at t = 0", fontsize=8, color=INK)
     ax.set_yticks(range(len(now)), shown.names)
     ax.set(ylim=(len(now) - 0.4, -0.6), xlim=(0, 1.1 * max(now + first)))
-    ax.set_title("Test error (bar: now)", fontsize=10, loc="left", color=INK)
-
-
-def _wrapped(names: list[str]) -> list[str]:
-    return [name.replace(" ", "\n", 1) for name in names]
+    ax.set_title("Test error", fontsize=10, loc="left", color=INK)
