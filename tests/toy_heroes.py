@@ -83,3 +83,23 @@ def personal(**options: object) -> PersonalExplorer:
     given = {"names": NAMES, "numbers": NUMBERS, "far": ("Cy", "intercept", STEPS),
              "s": [0, 0.5, 1], "start": {"s": 1}}  # fmt: skip
     return PersonalExplorer(people, **given | options)
+
+
+def multitude() -> PersonalExplorer:
+    """Eight clients with six numbers, all words as long as they may be."""
+
+    def make(s: float) -> tuple[Clients, Clients]:
+        g = torch.Generator().manual_seed(1)
+        x = torch.randn(160, 6, generator=g, dtype=torch.float64)
+        owner = torch.arange(160) % 8
+        y = (x * (1 + s * torch.randn(8, 6, generator=g, dtype=torch.float64)[owner])).sum(1)
+        y += 0.1 * torch.randn(160, generator=g, dtype=torch.float64)
+        rows = [(owner == i).nonzero()[:, 0] for i in range(8)]
+        sizes = [10, 11, 12, 13, 14, 15, 16, 18]  # an odd sum: no half of the weight
+        train = [own[:n] for own, n in zip(rows, sizes, strict=True)]
+        test = [own[n:] for own, n in zip(rows, sizes, strict=True)]
+        return Clients.of(x, y, train), Clients.of(x, y, test)
+
+    names = [f"client number {i}" for i in range(1, 9)]
+    numbers = [f"column number {j}" for j in range(1, 7)]
+    return PersonalExplorer(make, names=names, numbers=numbers, s=[0.5, 1])

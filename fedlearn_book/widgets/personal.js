@@ -62,14 +62,14 @@ function upcoming(setting, k, options) {
 function made(delta, j, { names, numbers }) {
   const who = names.filter((_, i) => !delta[i * numbers.length + j]);
   if (who.length === names.length) return `the mean of what all ${who.length} want`;
-  if (who.length > 1) return `a trimmed mean, of what the ${who.length} who share it want`;
+  if (who.length > 1) return `a trimmed mean: of what the ${who.length} who share it want`;
   return `the weighted median of the numbers in use${who.length ? `, ${who[0]}’s` : ""}`;
 }
 
 export function sentence({ t, now, j, setting }, options) {
   const gone = now.delta.filter((v) => v !== 0).length;
   const count = `${gone || "none"} of ${now.delta.length} numbers ${gone === 1 ? "is" : "are"} personal`;
-  return [`t = ${time(t)}:`, ` ${count}. ${upcoming(setting, now.k, options)} The shared ${options.numbers[j]} ${three(now.w[j])} is ${made(now.delta, j, options)}. Test error, mean over clients: ${fixed(average(now.error), 3)}; all sharing: ${fixed(average(setting.error[0]), 3)}.`];
+  return [`t = ${time(t)}:`, ` ${count}. ${upcoming(setting, now.k, options)} The shared ${options.numbers[j]}, ${three(now.w[j])}, is ${made(now.delta, j, options)}. Test error, mean over clients: ${fixed(average(now.error), 3)}; all sharing: ${fixed(average(setting.error[0]), 3)}.`];
 }
 
 /** What a client that is dragged away does to the number that it shares: before and after, under three methods. */
@@ -140,11 +140,15 @@ function gaugesOf({ names, numbers, inks, tones }, choose) {
   });
   const word = Math.max(...names.flatMap((name) => name.split(" ")).map((part) => part.length));
   const update = ({ V, delta }, next, j, width) => {
-    head.classList.toggle("fl-upright", (width - 100) / names.length < 6 * word);
+    const room = (width - 100) / names.length; // pixels a client
+    const tight = room < 52;
+    head.classList.toggle("fl-upright", room < 6 * word);
     cells.forEach(({ cell, fill, said }, c) => {
       const full = Math.min(1, Math.abs(V[c]));
       fill.style.width = `${(100 * (delta[c] ? 1 : full)).toFixed(1)}%`;
-      said.textContent = delta[c] ? signed(delta[c]) : `${Math.floor(100 * full + 1e-6)}\u2009%`;
+      const [gone, percent] = [signed(delta[c]), String(Math.floor(100 * full + 1e-6))];
+      said.textContent = delta[c] ? (tight ? gone[0] : gone) : tight ? percent : `${percent}\u2009%`;
+      cell.title = `${called(c, { names, numbers })}: ${delta[c] ? `personal, ${gone}` : `${percent} %`}`;
       cell.classList.toggle("fl-own", delta[c] !== 0);
       cell.classList.toggle("fl-next", next !== null && next.enter.includes(c));
     });
@@ -215,7 +219,7 @@ function render({ model, el }) {
   const [settings, given] = [model.get("settings"), model.get("options")];
   const mixed = (share) => given.tones.map((tone) => `color-mix(in oklab,${tone} ${share}%,currentColor)`); // shapes, and darker words
   const longest = Math.max(...given.names.map((name) => name.length), 6);
-  const options = { ...given, tones: mixed(80), inks: mixed(45), left: Math.min(112, 14 + 6.3 * longest) };
+  const options = { ...given, tones: mixed(80), inks: mixed(36), left: Math.min(112, 14 + 6.3 * longest) };
   const { slider: [word, shown], names, numbers, far } = options;
   const set = (name, value) => { model.set(name, value); model.save_changes(); };
   const move = (t) => set("t", Number(Math.min(options.axis[1], Math.max(0, t)).toPrecision(9)));

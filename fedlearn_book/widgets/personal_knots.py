@@ -125,9 +125,9 @@ def _lasso(clients: Clients, path: PersonalPath, t_max: float) -> tuple[Tensor, 
         both = paths_of(without[:, :-1], without[:, -1], y.new_zeros(B.shape[1]), t_max)
     except ValueError as lost:
         raise ValueError(
-            "LARS lost the LASSO beside the path: two numbers leave at the same time, as where data "
-            "repeat or half of the weight is on each side of a shared number; change the data a "
-            "little, give the clients unequal weights p, or pass a smaller t_max"
+            "LARS lost the LASSO beside the path: two numbers leave at the same time, as where "
+            "data repeat or half of the weight is on each side of a shared number; change the data "
+            "a little, give the clients unequal weights p, or pass a smaller t_max"
         ) from lost
     left = y[:, None] - B @ both.lasso.T
     return both.lam, torch.linalg.lstsq(A, left, driver="gelsd").solution.T.contiguous()

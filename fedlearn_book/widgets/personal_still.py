@@ -74,6 +74,7 @@ def _accounts(ax: Axes, shown: PersonalExplorer, one: Personal, t: float) -> Non
             ax.text(i, j + 0.43, words, fontsize=7, color=INK, fontweight="bold" if full else None)
     names = [fill(name, 8, break_long_words=False) for name in shown.names]
     ax.set_xticks([i + 0.41 for i in range(len(names))], names)
+    ax.tick_params(axis="x", rotation=90 if len(names) > 4 else 0)
     ax.set_yticks(range(len(shown.numbers)), shown.numbers)
     ax.xaxis.tick_top()
     ax.set(ylim=(len(shown.numbers) - 0.4, -0.4), xlim=(-0.05, len(shown.names)))
