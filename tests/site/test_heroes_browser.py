@@ -456,7 +456,11 @@ def check_people(tab: Page, own: PersonalExplorer, t: float, far: float, s: floa
     later = [float(knot) for knot in one.path.t if knot > t]
     assert ("Next:" in words(tab)) == bool(later)
     shares = int((at["delta"][:, j] == 0).sum())
-    how = {4: "the mean of what all 4", 3: "of what the 3", 2: "of what the 2"}
+    how = {
+        4: "the mean of what all 4",
+        3: "a trimmed mean: of what the 3",
+        2: "mean: of what the 2",
+    }
     assert how.get(shares, "the weighted median of the numbers in use") in words(tab)
     assert f"mean over clients: {at['error'].mean():.3f}" in words(tab)
 
@@ -530,16 +534,19 @@ def test_less_heterogeneity_moves_the_events_to_the_right(open_page: Open, own):
 def test_the_time_is_dragged_on_the_lanes(open_page: Open, own: PersonalExplorer):
     tab = open_page(html(own), width=800)
     box = tab.locator(".fl-personal .fl-axis").first.bounding_box()
-    low, share = own.low, 0.06
 
     def place(t: float) -> tuple[float, float]:
-        at = share + (1 - share) * np.log(t / low) / np.log(own.t_max / low) if t else 0
+        """Straight from 0 to where the logarithms begin, at 6 %."""
+        later = 0.06 + 0.94 * np.log(max(t, own.low) / own.low) / np.log(own.t_max / own.low)
+        at = 0.06 * t / own.low if t < own.low else later
         return box["x"] + at * box["width"], box["y"] - 20
 
     tab.mouse.move(*place(1.0))
     tab.mouse.down()
-    for t in (1.0, 30.0, 0.5):
+    cursor = tab.locator(".fl-personal .fl-cursor")
+    for t in (1.0, 30.0, 0.1, 0.5):
         tab.mouse.move(*place(t), steps=3)
+        assert cursor.bounding_box()["x"] == pytest.approx(place(t)[0], abs=1.5)
         assert float(clock_of(tab).get_attribute("aria-valuetext")) == pytest.approx(t, rel=0.03)
     tab.mouse.move(5, place(1.0)[1])
     assert clock_of(tab).get_attribute("aria-valuetext") == "0"
