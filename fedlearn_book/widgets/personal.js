@@ -50,12 +50,11 @@ function called(cell, { names, numbers }) {
   return `${names[Math.floor(cell / numbers.length)]}’s ${numbers[cell % numbers.length]}`;
 }
 
-function upcoming(setting, k, options) {
+export function upcoming(setting, k, options) {
   const next = nextAt(setting, k);
   if (!next) return setting.pull[k].length ? "Nothing else happens on this axis." : "Nothing else happens: everybody has a model of their own.";
-  const [cell] = next.enter.length ? next.enter : next.leave;
-  const more = next.enter.length + next.leave.length - 1;
-  return `Next: ${called(cell, options)}${next.enter.length ? "" : ", shared again,"}${more > 0 ? ` and ${more} more` : ""} at t = ${time(next.t)}.`;
+  const said = (cells, how) => (cells.length ? [`${called(cells[0], options)}${cells.length > 1 ? ` and ${cells.length - 1} more` : ""}${how}`] : []);
+  return `Next: ${[...said(next.enter, ""), ...said(next.leave, " shared again")].join(", ")} at t = ${time(next.t)}.`;
 }
 
 /** What the shared value of number j is, said by who still shares it. */
@@ -109,7 +108,12 @@ function drawClock(view, width, setting, options, t, j) {
   for (const v of [0, ...marks]) svg.append(stroke(at(v), bottom, at(v), bottom + 4, "fl-tickline"), label(at(v), bottom + 15, v < 1e6 ? String(v) : written(v), "fl-tick"));
   svg.append(stroke(left, bottom, right, bottom, "fl-axis"), label(right, bottom + 29, "path time t →", "fl-head fl-end"));
   setting.delta.forEach((_, k) => {
-    for (const cell of k ? nextAt(setting, k - 1).enter : []) {
+    const { enter, leave } = k ? nextAt(setting, k - 1) : { enter: [], leave: [] };
+    for (const cell of leave) {
+      const y = top + lane * (Math.floor(cell / numbers.length) + 0.5);
+      svg.append(stroke(at(setting.t[k]), y - 5, at(setting.t[k]), y + 5, "fl-back", options.tones[Math.floor(cell / numbers.length)]));
+    }
+    for (const cell of enter) {
       const i = Math.floor(cell / numbers.length);
       const dot = node("svg:circle", { cx: at(setting.t[k]), cy: top + lane * (i + 0.5), r: cell % numbers.length === j ? 5 : 3.5, class: `fl-event ${setting.t[k] <= t ? "" : "fl-later"} ${cell % numbers.length === j ? "fl-chosen" : ""}`, style: `--tone:${options.tones[i]}` });
       dot.append(node("svg:title", {}, `${called(cell, options)}, t = ${time(setting.t[k])}`));
@@ -218,7 +222,7 @@ function drawErrors(view, width, now, first, options) {
 function render({ model, el }) {
   const [settings, given] = [model.get("settings"), model.get("options")];
   const mixed = (share) => given.tones.map((tone) => `color-mix(in oklab,${tone} ${share}%,currentColor)`); // shapes, and darker words
-  const longest = Math.max(...given.names.map((name) => name.length), 6);
+  const longest = Math.max(...given.names.map((name) => name.length), 13);
   const options = { ...given, tones: mixed(80), inks: mixed(36), left: Math.min(112, 14 + 6.3 * longest) };
   const { slider: [word, shown], names, numbers, far } = options;
   const set = (name, value) => { model.set(name, value); model.save_changes(); };
@@ -250,7 +254,7 @@ function render({ model, el }) {
   const title = node("p", { class: "fl-title" });
   const panel = (head, ...parts) => node("div", { class: "fl-panel" }, head, ...parts);
   const headed = (text) => node("p", { class: "fl-title" }, text);
-  const key = node("p", { class: "fl-key" }, "Gauges: the account |V| of each number; full, its owner goes, by the amount under it. Rings share, discs are personal, diamonds: what a client who shares would choose for this number, its other numbers as they are; the shared number is the mean of these, with weights pᵢ times the mean square of the column, and the plain mean is that at t = 0. An arrow: beyond the axis. Drag on the lanes; on the time slider, Page up and Page down jump from event to event.");
+  const key = node("p", { class: "fl-key" }, "Gauges: the account |V| of each number; full, its owner goes, by the amount under it. Rings share, discs are personal, diamonds: what a client who shares would choose for this number, its other numbers as they are; the shared number is the mean of these, with weights pᵢ times the mean square of the column, and the plain mean is that at t = 0. Errors are mean squares on test rows. An arrow: beyond the axis. On the lanes a dot is a number that becomes personal, large the one shown below, and a stroke one that is shared again. Drag there; on the time slider, Page up and Page down jump from event to event.");
   el.replaceChildren(node("div", { class: "fl-hero fl-personal" },
     node("div", { class: "fl-top" }, clock.el, steps.el, far.steps.length > 1 ? away.el : null, node("label", { class: "fl-pick" }, node("span", {}, "number shown"), select)), words,
     panel(headed("Who leaves when"), views.clock),
@@ -270,7 +274,7 @@ function render({ model, el }) {
       lasso: [lassoAt(near, t)[far.number], lasso[far.number]],
       path: [pathAt(near, t).w[far.number], now.w[far.number]],
     }, options);
-    const others = [{ name: "plain mean", value: setting.w[0][j], tone: "var(--soft)" }, { name: "LASSO", value: lasso[j], tone: "var(--lasso)" }, { name: "path", value: now.w[j], tone: "var(--shared)" }];
+    const others = [{ name: "plain mean", value: setting.w[0][j], tone: "var(--soft)" }, { name: "LASSO, λ = 1/t", value: lasso[j], tone: "var(--lasso)" }, { name: "path", value: now.w[j], tone: "var(--shared)" }];
     timeOf = drawClock(views.clock, views.clock.clientWidth || 340, setting, options, t, j);
     drawModels(views.models, views.models.clientWidth || 340, now, others, options, j);
     drawErrors(views.errors, views.errors.clientWidth || 340, now.error, setting.error[0], options);

@@ -497,6 +497,27 @@ def test_the_start_names_who_left_and_who_is_next(open_page: Open, own: Personal
     assert tab.locator("img").count() == 0
 
 
+UPCOMING = """async ([url, setting, options]) => {
+  const { upcoming } = await import(url);
+  return [0, 1, 2].map((k) => upcoming(setting, k, options));
+}"""
+
+
+def test_who_leaves_and_who_comes_back_is_said(open_page: Open, own: PersonalExplorer):
+    tab = open_page(html(own))
+    setting = {
+        "t": [0, 2, 30],
+        "delta": [[], [0, 1.5, 4, 2.5], [4, 2.5, 5, 1.0]],
+        "pull": [[1, 1]] * 3,
+    }
+    options = {"names": ["Ann", "Bo"], "numbers": ["intercept", "age", "dose"]}
+    assert tab.evaluate(UPCOMING, [module("personal.js"), setting, options]) == [
+        "Next: Ann’s intercept and 1 more at t = 2.00.",
+        "Next: Bo’s dose, Ann’s intercept shared again at t = 30.0.",
+        "Nothing else happens on this axis.",
+    ]
+
+
 def test_a_client_is_dragged_away(open_page: Open, own: PersonalExplorer):
     """The mean runs off the axis; the words say from where to where for all three."""
     tab, t = open_page(html(own)), own._state["t"]
@@ -547,7 +568,7 @@ def test_the_time_is_dragged_on_the_lanes(open_page: Open, own: PersonalExplorer
     for t in (1.0, 30.0, 0.1, 0.5):
         tab.mouse.move(*place(t), steps=3)
         assert cursor.bounding_box()["x"] == pytest.approx(place(t)[0], abs=1.5)
-        assert float(clock_of(tab).get_attribute("aria-valuetext")) == pytest.approx(t, rel=0.03)
+        assert float(clock_of(tab).get_attribute("aria-valuetext")) == pytest.approx(t, 0.03, 0.01)
     tab.mouse.move(5, place(1.0)[1])
     assert clock_of(tab).get_attribute("aria-valuetext") == "0"
     tab.mouse.move(2000, place(1.0)[1])
