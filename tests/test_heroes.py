@@ -1,4 +1,4 @@
-"""The hero figures of Part III without a browser: what they compute, carry and refuse."""
+"""The hero figures of Parts III and IV without a browser: what they compute, carry and refuse."""
 
 from __future__ import annotations
 
@@ -10,10 +10,25 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toy_heroes import ENTER, TRUTH, explorer, filters, problem, record
+from toy_heroes import (
+    ENTER,
+    NAMES,
+    NUMBERS,
+    STEPS,
+    TRUTH,
+    explorer,
+    filters,
+    people,
+    personal,
+    problem,
+    record,
+)  # fmt: skip
 
-from fedlearn_book.widgets import FiltersEntering, PathExplorer, grid
+from fedlearn_book.widgets import FiltersEntering, PathExplorer, PersonalExplorer, grid
 from fedlearn_book.widgets.knots import Paths, paths_of
+from fedlearn_book.widgets.personal_knots import personal_of
+from fedlearn_lib import Clients
+from fedlearn_lib.federated import personalization_path
 from fedlearn_lib.sparse import certificate
 from fedlearn_lib.sparse.path import Path
 
@@ -37,7 +52,7 @@ def shown() -> PathExplorer:
         return explorer()
 
 
-@pytest.mark.parametrize("make", [explorer, filters])
+@pytest.mark.parametrize("make", [explorer, filters, personal])
 def test_a_hero_is_one_bundle_that_fetches_nothing(make):
     bundle = make().bundle
     assert set(bundle) == {"text/html", "image/png", "text/plain"}
@@ -52,7 +67,7 @@ def test_a_hero_is_one_bundle_that_fetches_nothing(make):
 
 
 @pytest.mark.usefixtures("live")
-@pytest.mark.parametrize("make", [explorer, filters])
+@pytest.mark.parametrize("make", [explorer, filters, personal])
 def test_a_hero_talks_to_a_kernel(make):
     bundle = make().bundle
     kernel = "application/vnd.jupyter.widget-view+json"
@@ -70,6 +85,11 @@ def test_a_kernel_hears_and_guards_the_numbers():
     assert (run.widget.index, run.widget.layer) == (20, 1)
     with pytest.raises(ValueError, match="layer must be from 0 to 1, got 2"):
         run.widget.layer = 2
+    own = personal()
+    own.widget.set_state({"t": 0, "setting": 1, "far": 2, "number": 1})
+    assert (own.widget.t, own.widget.setting, own.widget.far, own.widget.number) == (0.0, 1, 2, 1)
+    with pytest.raises(ValueError, match="far must be from 0 to 2, got 3"):
+        own.widget.far = 3
 
 
 # ---------------------------------------------------------------- the regularization path explorer
@@ -292,3 +312,179 @@ def test_a_wrong_run_is_named(changed: dict, message: str):
 def test_the_grid_of_a_path_figure_is_that_of_every_figure(shown: PathExplorer):
     assert [tuple(point.values()) for point in grid.points(shown.grid)] == POINTS
     assert len(shown.paths) == len(POINTS)
+
+
+# ---------------------------------------------------------------- from one to everybody's own
+
+
+@pytest.fixture(scope="module")
+def own() -> PersonalExplorer:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLEARN_FIGURES", "static")
+        return personal()
+
+
+def data_of(s: float, far: float) -> Clients:
+    """The training rows, with Cy's intercept dragged away."""
+    train, _ = people(s)
+    y = train.y.clone()
+    y[2, : train.n[2]] += far
+    return train._replace(y=y)
+
+
+def pulls(clients: Clients, used: torch.Tensor) -> torch.Tensor:
+    """The negative gradients at the models in use, [m d]."""
+    rows = []
+    for i in range(clients.m):
+        x, y = clients.data(i)
+        rows.append(x.T @ (y - x @ used[i]) / len(y))
+    return torch.stack(rows)
+
+
+CASES = [(s, far) for s in (0, 0.5, 1) for far in STEPS]
+
+
+@pytest.mark.parametrize(("s", "far"), CASES)
+def test_what_is_shown_solves_the_flow(s, far, own: PersonalExplorer):
+    """At 60 times: accounts within 1, with sign where personal, balanced; the slope is the pull."""
+    clients, step = data_of(s, far), 1e-7
+    for t in np.geomspace(0.01, own.t_max, 60).tolist():
+        at, later = own.at(t, far=far, s=s), own.at(t + step, far=far, s=s)
+        pull = pulls(clients, at["w"] + at["delta"])
+        assert float((clients.p.double() @ pull).abs().max()) < 1e-7  # p is in float32
+        assert float((clients.p.double() @ at["V"]).abs().max()) < 1e-7
+        assert float(at["V"].abs().max()) <= 1 + 1e-9
+        gone = at["delta"] != 0
+        torch.testing.assert_close(at["V"][gone], at["delta"][gone].sign(), rtol=0, atol=1e-9)
+        slope = (later["V"] - at["V"]) / step
+        torch.testing.assert_close(slope, pull, rtol=0, atol=1e-6 * (1 + far))
+
+
+@pytest.mark.parametrize(("s", "far"), CASES)
+def test_the_shared_number_is_the_mean_of_what_those_who_share_want(s, far, own):
+    clients = data_of(s, far)
+    square = torch.stack([clients.data(i)[0].square().mean(0) for i in range(4)])
+    for t in [0.0, *np.geomspace(0.01, own.t_max, 30).tolist()]:
+        at = own.at(t, far=far, s=s)
+        weight = clients.p.double()[:, None] * square * (at["delta"] == 0)
+        shared = weight.sum(0) > 0
+        mean = (weight * at["wish"]).sum(0)[shared] / weight.sum(0)[shared]
+        torch.testing.assert_close(mean, at["w"][shared], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("s", "far"), CASES)
+def test_the_lasso_beside_is_optimal(s, far, own: PersonalExplorer):
+    """Each client's own deviation, found by coordinate descent, leaves w nothing to gain."""
+    clients = data_of(s, far)
+    for t in [0.02, *np.geomspace(0.1, own.t_max, 6).tolist()]:
+        w = own.at(t, far=far, s=s)["lasso"]
+        delta = torch.zeros(4, 3, dtype=torch.float64)
+        for i in range(4):
+            x, y = clients.data(i)
+            for _ in range(80):
+                for j in range(3):
+                    square = x[:, j].square().mean()
+                    rest = x[:, j] @ (y - x @ (w + delta[i])) / len(y) + square * delta[i, j]
+                    delta[i, j] = rest.sign() * (rest.abs() - 1 / t).clamp(min=0) / square
+        gap = clients.p.double() @ pulls(clients, w + delta)
+        assert float(gap.abs().max()) < 1e-6, "w is free"
+
+
+def test_at_time_zero_all_three_share_the_pooled_model(own: PersonalExplorer):
+    train, _ = people(1)
+    rows = [train.data(i) for i in range(4)]
+    pooled = torch.linalg.lstsq(torch.cat([x for x, _ in rows]), torch.cat([y for _, y in rows]))
+    at = own.at(0.0)
+    for name in ("w", "mean", "lasso"):
+        torch.testing.assert_close(at[name], pooled.solution, rtol=0, atol=1e-6)
+    assert not bool(at["delta"].any())
+    assert not bool(at["V"].any())
+
+
+@pytest.mark.parametrize("far", [3.0, 10.0, 100.0])
+def test_the_mean_runs_the_lasso_clips_and_the_path_rejects(far: float):
+    """Five numbers, one of them far: the mean, Huber's estimate, the mean of the others."""
+    y = torch.tensor([0.0, 0.1, 0.25, 0.33, far], dtype=torch.float64)
+    clients = Clients.of(torch.ones(5, 1), y, [[i] for i in range(5)])
+    shown = personal_of(personalization_path(clients), clients, clients, 50.0)
+    t = 2.0  # the far one has entered, the others are within 1/t
+    assert float(shown.path.w[0]) == pytest.approx((0.68 + far) / 5, abs=1e-6)
+    assert float(shown.lasso_at(t)) == pytest.approx(0.17 + 1 / t / 4, abs=1e-6)
+    assert float(shown.at(t)["w"]) == pytest.approx(0.17, abs=1e-6)
+
+
+def test_a_lasso_that_lars_loses_is_refused():
+    """Five equal weights, even gaps: 0.1 and 0.3 leave at once."""
+    y = torch.tensor([0.0, 0.1, 0.2, 0.3, 100.0], dtype=torch.float64)
+    clients = Clients.of(torch.ones(5, 1), y, [[i] for i in range(5)])
+    path = personalization_path(clients)
+    with pytest.raises(ValueError, match=r"two numbers leave at the same time.*smaller t_max"):
+        personal_of(path, clients, clients, 50.0)
+    assert float(personal_of(path, clients, clients, 2.0).lasso_at(2.0)) == pytest.approx(0.275)
+
+
+def test_heterogeneity_moves_the_clock(own: PersonalExplorer):
+    """Half the difference: every entry takes twice as long."""
+    half, whole = (row[0].path.entry_times() for row in own.paths[1:])
+    torch.testing.assert_close(half, 2 * whole, rtol=1e-6, atol=0)
+    assert own.paths[0][0].path.t.tolist() == [0.0], "who agrees never parts"
+
+
+def test_test_errors_are_those_of_the_models_in_use(own: PersonalExplorer):
+    _, test = people(1)
+    for t in (0.0, 1.0, own.t_max):
+        at = own.at(t, far=3)
+        for i in range(4):
+            x, y = test.data(i)
+            error = (y + 3 * (i == 2) - x @ (at["w"] + at["delta"][i])).square().mean()
+            assert float(at["error"][i]) == pytest.approx(float(error), rel=1e-9)
+
+
+def test_the_first_to_leave_has_left_at_the_start(own: PersonalExplorer):
+    at = own.at(own._state["t"])
+    assert at["delta"].nonzero().tolist() == [[2, 0]]
+    assert own._state["number"] == 0
+    assert "personal are Cy’s intercept, of 12 numbers" in own.bundle["text/plain"]
+    given = personal(t=0.0, number="dose", far=None, labels={"s": "apart"})
+    assert (given._state["t"], given._state["number"]) == (0.0, 2)
+    assert given._state["options"]["slider"] == ["apart", ["0", "0.5", "1"]]
+    assert "personal are no numbers, of 12" in given.bundle["text/plain"]
+
+
+def test_a_path_can_end_early():
+    early = personal(t_max=2.0)
+    assert early.t_max == 2.0
+    assert all(float(one.path.t[-1]) <= 2 for row in early.paths for one in row)
+    assert early._state["settings"][2][0]["pull"][-1], "accounts that still fill"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"names": NAMES[:3]}, r"m = 3 as names and d = 3 as numbers, got \(4, 30, 3\)"),
+        ({"numbers": NUMBERS[:2]}, "d = 2 as numbers"),
+        ({"numbers": ["a", "a", "b"]}, "numbers must be 1 to 6 different words"),
+        ({"names": ["A very long name indeed", "b", "c", "d"]}, "at most 16 letters"),
+        ({"far": ("Cy", "intercept")}, r"far must be \(client, number, steps\)"),
+        ({"far": ("Eve", "intercept", STEPS)}, "far's client must be one of.*got 'Eve'"),
+        ({"far": ("Cy", "height", STEPS)}, "far's number must be one of"),
+        ({"far": ("Cy", "age", [1, 2])}, "must begin with 0"),
+        ({"far": ("Cy", "age", list(range(6)))}, "at most 5"),
+        ({"t": 1e6}, "t must be from 0 to t_max"),
+        ({"number": "height"}, "number must be one of"),
+        ({"s": list(range(7))}, "at most 6 settings"),
+        ({"other": [1, 2]}, "one slider"),
+        ({"start": {"s": 0}}, "no number becomes personal"),
+        ({"start": {"s": 0.3}}, "s=0.3, which is not one of"),
+        ({"t_max": 0.1}, "no number becomes personal at any setting"),
+    ],
+)
+def test_a_wrong_personal_figure_is_named(changed: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        personal(**changed)
+
+
+def test_a_heavy_personal_figure_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fedlearn_book.widgets.personal.MAX_BYTES", 30_000)
+    with pytest.raises(ValueError, match=r"weighs \d+ kB, at most 30 kB.*it has 9 paths"):
+        personal()

@@ -1,11 +1,12 @@
-"""A sparse regression on a small grid, and a made-up run whose filters enter one by one."""
+"""A sparse regression, a made-up run whose filters enter one by one, and clients that differ."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from fedlearn_book.widgets import FiltersEntering, PathExplorer
+from fedlearn_book.widgets import FiltersEntering, PathExplorer, PersonalExplorer
+from fedlearn_lib import Clients
 
 TRUTH = torch.zeros(12, dtype=torch.float64)
 TRUTH[[1, 4, 7]] = torch.tensor([2.5, -1.5, 1.0], dtype=torch.float64)
@@ -54,3 +55,51 @@ def record() -> dict[str, object]:
 
 def filters(**options: object) -> FiltersEntering:
     return FiltersEntering(**record() | options)
+
+
+NAMES, NUMBERS = ["Ann", "Bo", "Cy", "Di"], ["intercept", "age", "dose"]
+STEPS = [0, 3, 100]
+
+
+def people(s: float) -> tuple[Clients, Clients]:
+    """Four clients whose truths differ by s; their noise fits none of their numbers."""
+    g = torch.Generator().manual_seed(5)
+    sides: list[Clients] = []
+    apart = torch.randn(4, 3, generator=g, dtype=torch.float64)
+    apart[2, 0] = 4.0
+    for sizes in ([30, 24, 18, 28], [9, 8, 7, 10]):
+        parts = list(torch.arange(sum(sizes)).split(sizes))
+        x = torch.randn(sum(sizes), 3, generator=g, dtype=torch.float64)
+        x[:, 0] = 1
+        y = 0.3 * torch.randn(len(x), generator=g, dtype=torch.float64)
+        for rows, own in zip(parts, apart, strict=True):
+            y[rows] -= x[rows] @ torch.linalg.lstsq(x[rows], y[rows, None]).solution[:, 0]
+            y[rows] += x[rows] @ (1 + s * own)
+        sides.append(Clients.of(x, y, parts))
+    return sides[0], sides[1]
+
+
+def personal(**options: object) -> PersonalExplorer:
+    given = {"names": NAMES, "numbers": NUMBERS, "far": ("Cy", "intercept", STEPS),
+             "s": [0, 0.5, 1], "start": {"s": 1}}  # fmt: skip
+    return PersonalExplorer(people, **given | options)
+
+
+def multitude() -> PersonalExplorer:
+    """Eight clients with six numbers, all words as long as they may be."""
+
+    def make(s: float) -> tuple[Clients, Clients]:
+        g = torch.Generator().manual_seed(1)
+        x = torch.randn(160, 6, generator=g, dtype=torch.float64)
+        owner = torch.arange(160) % 8
+        y = (x * (1 + s * torch.randn(8, 6, generator=g, dtype=torch.float64)[owner])).sum(1)
+        y += 0.1 * torch.randn(160, generator=g, dtype=torch.float64)
+        rows = [(owner == i).nonzero()[:, 0] for i in range(8)]
+        sizes = [10, 11, 12, 13, 14, 15, 16, 18]  # an odd sum: no half of the weight
+        train = [own[:n] for own, n in zip(rows, sizes, strict=True)]
+        test = [own[n:] for own, n in zip(rows, sizes, strict=True)]
+        return Clients.of(x, y, train), Clients.of(x, y, test)
+
+    names = [f"client number {i}" for i in range(1, 9)]
+    numbers = [f"column number {j}" for j in range(1, 7)]
+    return PersonalExplorer(make, names=names, numbers=numbers, s=[0.5, 1])

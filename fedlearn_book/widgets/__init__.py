@@ -9,6 +9,7 @@ from fedlearn_book.widgets.frontend import is_live
 from fedlearn_book.widgets.heterogeneity import HeterogeneityExplorer
 from fedlearn_book.widgets.landscape import MetaLandscape
 from fedlearn_book.widgets.paths import PathExplorer
+from fedlearn_book.widgets.personal import PersonalExplorer
 from fedlearn_book.widgets.picture import Picture, picture
 from fedlearn_book.widgets.settings import Setting, mean_label_tv
 
@@ -18,6 +19,7 @@ __all__ = [
     "HeterogeneityExplorer",
     "MetaLandscape",
     "PathExplorer",
+    "PersonalExplorer",
     "Picture",
     "Setting",
     "explore",

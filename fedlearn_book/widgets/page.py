@@ -22,8 +22,9 @@ def asset(name: str) -> str:
 def module_source(name: str) -> str:
     """Return a figure's ES module, with the helpers that it shares with others before it."""
     text = asset(name)
-    shared = {"chart.js": "timeChart(", "drag.js": "pointed("}
-    return asset("dom.js") + "".join(asset(js) for js, use in shared.items() if use in text) + text
+    shared = {"chart.js": ("timeChart(", "ticks("), "drag.js": ("pointed(",)}
+    needed = [js for js, uses in shared.items() if any(use in text for use in uses)]
+    return asset("dom.js") + "".join(map(asset, needed)) + text
 
 
 def hero_style(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The hero figures of Part III in a browser: exact, by keyboard, by mouse, on a phone."""
+"""The hero figures of Parts III and IV in a browser: exact, by keyboard, by mouse, on a phone."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from audit import findings
 from pages import THEMES, html_of, module
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from toy_heroes import TRUTH, explorer, filters, record
+from toy_heroes import STEPS, TRUTH, explorer, filters, multitude, personal, record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from fedlearn_book.widgets import FiltersEntering, PathExplorer
+    from fedlearn_book.widgets import FiltersEntering, PathExplorer, PersonalExplorer
 
 Open = Callable[..., "Page"]
 REAL = TRUTH.nonzero()[:, 0].tolist()
 
 
 @pytest.fixture(scope="module")
-def static() -> tuple[PathExplorer, FiltersEntering]:
+def static() -> tuple[PathExplorer, FiltersEntering, PersonalExplorer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDLEARN_FIGURES", "static")
-        return explorer(), filters()
+        return explorer(), filters(), personal()
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,18 @@ def paths(static) -> PathExplorer:
 @pytest.fixture(scope="module")
 def run(static) -> FiltersEntering:
     return static[1]
+
+
+@pytest.fixture(scope="module")
+def own(static) -> PersonalExplorer:
+    return static[2]
+
+
+@pytest.fixture(scope="module")
+def crowd() -> PersonalExplorer:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLEARN_FIGURES", "static")
+        return multitude()
 
 
 def html(shown) -> str:
@@ -60,21 +72,21 @@ def minus(number: float) -> str:
     return f"{number:.3f}".replace("-", "−")
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 2])
 def test_without_scripts_the_still_stands(which: int, open_page: Open, static):
     tab = open_page(html(static[which]), java_script_enabled=False)
     assert tab.locator("img").bounding_box()["width"] > 300
     assert tab.locator("input:visible, select:visible").count() == 0
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 2])
 def test_the_figure_draws_over_http_and_asks_for_nothing(which: int, new_context, static):
     tab, asked = new_context().new_page(), []
     body = html_of((html(static[which]),), "light")
     tab.route("http://book.test/**", lambda r: r.fulfill(body=body, content_type="text/html"))
     tab.on("request", lambda request: asked.append(request.url))
     tab.goto("http://book.test/chapter.html")
-    assert tab.locator(".fl-curve").count() > 4
+    assert tab.locator(".fl-curve, .fl-event").count() > 4
     kinds = ("http://book.test/", "data:")
     assert [url for url in asked if not url.startswith(kinds)] == []
 
@@ -84,9 +96,10 @@ def test_the_figure_draws_over_http_and_asks_for_nothing(which: int, new_context
 def test_nothing_overflows_and_axe_finds_nothing(theme, width, open_page: Open, static):
     tab = open_page(*map(html, static), theme=theme, width=width)
     for control in ("Home", "End"):
-        tab.get_by_role("slider", name="time t").press(control)
-        tab.get_by_role("slider", name="epoch").press(control)
-        tab.locator("select").select_option(str(int(control == "End")))
+        for name in ("time t", "epoch", "path time t", "s", "Cy’s intercept moved by"):
+            tab.get_by_role("slider", name=name, exact=True).press(control)
+        for select in tab.locator("select").all():
+            select.select_option(str(int(control == "End")))
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
         assert findings(tab) == []
 
@@ -385,3 +398,207 @@ def test_a_tile_and_a_curve_say_what_they_are(open_page: Open, run: FiltersEnter
     tab.mouse.move(box["x"] + 3, box["y"] + 3)
     tip = tab.locator(".fl-tip:not([hidden])")
     assert tip.text_content() == f"dense: {percent(run.curves['dense'][k])}"
+
+
+# ---------------------------------------------------------------- from one to everybody's own
+
+SHARED = """async ([url, settings, times]) => {
+  const { pathAt, lassoAt } = await import(url);
+  return settings.map((row) => row.map((setting) => times.map((t) =>
+    [pathAt(setting, t), lassoAt(setting, t)])));
+}"""
+FAR = "Cy’s intercept moved by"
+
+
+def clock_of(tab: Page):
+    return tab.get_by_role("slider", name="path time t")
+
+
+def test_path_accounts_and_lasso_in_the_page_are_the_librarys(open_page: Open, own):
+    """Models, accounts, wishes, errors and the LASSO at 120 times of all 9 paths, to 1e-6."""
+    tab = open_page(html(own))
+    times = [0.0, *np.geomspace(0.005, own.t_max, 119).tolist()]
+    found = tab.evaluate(SHARED, [module("personal.js"), own._state["settings"], times])
+    for s, row in zip(own.grid["s"], found, strict=True):
+        for far, rows in zip(STEPS, row, strict=True):
+            for t, (at, lasso) in zip(times, rows, strict=True):
+                wanted = own.at(t, far=far, s=s)
+                for name in ("w", "delta", "V", "wish", "error"):
+                    assert at[name] == pytest.approx(wanted[name].flatten().tolist(), 1e-8, 1e-6)
+                assert lasso == pytest.approx(wanted["lasso"].tolist(), rel=1e-8, abs=1e-6)
+
+
+def check_people(tab: Page, own: PersonalExplorer, t: float, far: float, s: float) -> None:
+    """Gauges, numbers in use, errors and words at one time are what the library computes."""
+    at, one = own.at(t, far=far, s=s), own._of(far, s=s)
+    j = int(tab.locator("select").input_value())
+    for i in range(4):
+        for k in range(3):
+            cell = tab.locator(f"[data-cell='{3 * i + k}']")
+            gone, full = float(at["delta"][i, k]), float(at["V"][i, k].abs())
+            said = cell.locator(".fl-said").text_content().replace("−", "-")
+            width = cell.locator("i").evaluate("(el) => parseFloat(el.style.width)")
+            if gone:
+                assert float(said) == pytest.approx(gone, abs=0.51)
+                assert width == 100
+            else:
+                assert int(said.split("\u2009")[0]) == int(100 * full + 1e-6)
+                assert width == pytest.approx(100 * full, abs=0.06)
+            assert ("fl-own" in (cell.get_attribute("class") or "").split()) == bool(gone)
+    texts = tab.locator(".fl-panels svg text.fl-strong, .fl-panels svg text.fl-head").all()
+    said = [text.text_content().replace("−", "-") for text in texts]
+    shown = [*at["error"].tolist(), *(at["w"] + at["delta"])[:, j].tolist()]
+    shown += [float(at[name][j]) for name in ("mean", "lasso", "w")]
+    numbers = [float(text) for text in said if not text.endswith("→")]
+    assert sorted(numbers) == pytest.approx(sorted(shown), rel=5e-3, abs=6e-4)
+    count = int((at["delta"] != 0).sum())
+    assert f"{count or 'none'} of 12 numbers {'is' if count == 1 else 'are'} personal" in words(tab)
+    later = [float(knot) for knot in one.path.t if knot > t]
+    assert ("Next:" in words(tab)) == bool(later)
+    shares = int((at["delta"][:, j] == 0).sum())
+    how = {
+        4: "the mean of what all 4",
+        3: "a trimmed mean: of what the 3",
+        2: "mean: of what the 2",
+    }
+    assert how.get(shares, "the weighted median of the numbers in use") in words(tab)
+    assert f"mean over clients: {at['error'].mean():.3f}" in words(tab)
+
+
+def test_every_event_of_every_setting_by_keyboard(open_page: Open, own: PersonalExplorer):
+    tab = open_page(html(own))
+    for at, s in enumerate(own.grid["s"]):
+        tab.get_by_role("slider", name="s", exact=True).fill(str(at))
+        for step, far in enumerate(STEPS):
+            tab.get_by_role("slider", name=FAR).fill(str(step))
+            clock_of(tab).press("Home")
+            check_people(tab, own, 0.0, far, s)
+            for knot in own._state["settings"][at][step]["t"][1:]:
+                clock_of(tab).press("PageUp")
+                tab.locator("select").select_option(str(step))
+                check_people(tab, own, knot * (1 + 1e-8), far, s)
+            end = words(tab)
+            clock_of(tab).press("PageUp")
+            assert words(tab) == end
+            if own._state["settings"][at][step]["t"][1:]:
+                clock_of(tab).press("PageDown")
+                assert "Next:" in words(tab)
+
+
+def test_the_start_names_who_left_and_who_is_next(open_page: Open, own: PersonalExplorer):
+    tab, t = open_page(html(own)), own._state["t"]
+    check_people(tab, own, t, 0, 1)
+    second = float(own._of(0).path.t[2])
+    assert f"Next: Ann’s dose at t = {second:.3f}" in words(tab)
+    assert tab.locator(".fl-next").get_attribute("data-cell") == "2"
+    assert tab.locator(".fl-event").count() == 9
+    assert tab.locator(".fl-event:not(.fl-later)").count() == 1
+    assert tab.locator(".fl-far").text_content() == ""
+    assert tab.locator("img").count() == 0
+
+
+UPCOMING = """async ([url, setting, options]) => {
+  const { upcoming } = await import(url);
+  return [0, 1, 2].map((k) => upcoming(setting, k, options));
+}"""
+
+
+def test_who_leaves_and_who_comes_back_is_said(open_page: Open, own: PersonalExplorer):
+    tab = open_page(html(own))
+    setting = {
+        "t": [0, 2, 30],
+        "delta": [[], [0, 1.5, 4, 2.5], [4, 2.5, 5, 1.0]],
+        "pull": [[1, 1]] * 3,
+    }
+    options = {"names": ["Ann", "Bo"], "numbers": ["intercept", "age", "dose"]}
+    assert tab.evaluate(UPCOMING, [module("personal.js"), setting, options]) == [
+        "Next: Ann’s intercept and 1 more at t = 2.00.",
+        "Next: Bo’s dose, Ann’s intercept shared again at t = 30.0.",
+        "Nothing else happens on this axis.",
+    ]
+
+
+def test_a_client_is_dragged_away(open_page: Open, own: PersonalExplorer):
+    """The mean runs off the axis; the words say from where to where for all three."""
+    tab, t = open_page(html(own)), own._state["t"]
+    assert tab.locator(".fl-panels path").count() == 0
+    tab.get_by_role("slider", name=FAR).press("End")
+    near, far = own.at(t), own.at(t, far=100)
+    said = tab.locator(".fl-far").text_content()
+    assert said.startswith("With Cy’s intercept 100 further the plain mean goes ")
+    for name in ("mean", "lasso", "w"):
+        ends = [float(side[name][0]) for side in (near, far)]
+        written = [f"{v:.3f}" if abs(v) < 10 else f"{v:.1f}" for v in ends]
+        assert f"from {written[0]} to {written[1]}" in said
+    assert float(far["mean"][0] - near["mean"][0]) > 10
+    assert abs(float(far["w"][0] - near["w"][0])) < 1e-6
+    assert tab.locator(".fl-panels path").count() >= 2, "the mean and Cy are beyond the axis"
+
+
+def test_less_heterogeneity_moves_the_events_to_the_right(open_page: Open, own):
+    tab = open_page(html(own))
+
+    def places() -> list[float]:
+        return tab.locator(".fl-event").evaluate_all("(all) => all.map((e) => e.cx.baseVal.value)")
+
+    whole = places()
+    tab.get_by_role("slider", name="s", exact=True).press("ArrowLeft")
+    half = places()
+    moves = [b - a for a, b in zip(whole, half, strict=True)]
+    assert min(moves) > 10
+    assert max(moves) - min(moves) < 0.5, "a factor is one distance on a logarithmic axis"
+    tab.get_by_role("slider", name="s", exact=True).press("Home")
+    assert places() == []
+    assert "everybody has a model of their own" in words(tab)
+
+
+def test_the_time_is_dragged_on_the_lanes(open_page: Open, own: PersonalExplorer):
+    tab = open_page(html(own), width=800)
+    box = tab.locator(".fl-personal .fl-axis").first.bounding_box()
+
+    def place(t: float) -> tuple[float, float]:
+        """Straight from 0 to where the logarithms begin, at 6 %."""
+        later = 0.06 + 0.94 * np.log(max(t, own.low) / own.low) / np.log(own.t_max / own.low)
+        at = 0.06 * t / own.low if t < own.low else later
+        return box["x"] + at * box["width"], box["y"] - 20
+
+    tab.mouse.move(*place(1.0))
+    tab.mouse.down()
+    cursor = tab.locator(".fl-personal .fl-cursor")
+    for t in (1.0, 30.0, 0.1, 0.5):
+        tab.mouse.move(*place(t), steps=3)
+        assert cursor.bounding_box()["x"] == pytest.approx(place(t)[0], abs=1.5)
+        assert float(clock_of(tab).get_attribute("aria-valuetext")) == pytest.approx(t, 0.03, 0.01)
+    tab.mouse.move(5, place(1.0)[1])
+    assert clock_of(tab).get_attribute("aria-valuetext") == "0"
+    tab.mouse.move(2000, place(1.0)[1])
+    assert float(clock_of(tab).get_attribute("aria-valuetext")) == pytest.approx(own.t_max, 1e-3)
+    tab.mouse.up()
+
+
+def test_a_row_of_gauges_chooses_the_number(open_page: Open):
+    tab = open_page(html(personal(t=0.4)))
+    tab.locator(".fl-gauges tbody tr").nth(2).click()
+    assert tab.locator("select").input_value() == "2"
+    assert "The shared dose" in words(tab)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_most_that_is_allowed_fits_on_a_phone(theme: str, open_page: Open, crowd):
+    """Eight clients and six numbers, all words as long as they may be."""
+    tab = open_page(html(crowd), theme=theme, width=390)
+    for key in ("Home", "End"):
+        clock_of(tab).press(key)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        small = tab.locator(".fl-personal text, .fl-personal th, .fl-personal td").evaluate_all(
+            "(all) => Math.min(...all.map((el) => parseFloat(getComputedStyle(el).fontSize)))"
+        )
+        assert small >= 9
+        for svg in tab.locator(".fl-personal svg").all():
+            scale = svg.evaluate("(el) => el.clientWidth / el.viewBox.baseVal.width")
+            assert scale > 0.97, "letters are drawn as large as they are asked for"
+        over = tab.locator(".fl-gauges td, .fl-gauges th").evaluate_all(
+            "(all) => all.filter((el) => el.scrollWidth > el.clientWidth + 1).length"
+        )
+        assert over == 0
+        assert findings(tab) == []

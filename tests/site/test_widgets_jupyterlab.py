@@ -25,9 +25,10 @@ sys.path.insert(0, {str(ROOT)!r})
 import torch
 from matplotlib.figure import Figure
 from fedlearn_book.widgets import (
-    FiltersEntering, HeterogeneityExplorer, MetaLandscape, PathExplorer, Setting, explore,
-    mean_label_tv
+    FiltersEntering, HeterogeneityExplorer, MetaLandscape, PathExplorer, PersonalExplorer, Setting,
+    explore, mean_label_tv
 )
+from fedlearn_lib import Clients
 
 def draw(tau):
     fig = Figure(figsize=(4, 2))
@@ -61,6 +62,16 @@ run = FiltersEntering([0, 1, 2], filters={"conv": torch.ones(3, 2, 1, 2, 2)}, la
 run""",
     "run.widget.index = 1",
     'print("run at", run.widget.index)',
+    """def numbers(s):
+    y = s * torch.tensor([0.0, 1.0, 2.0, 4.0, 8.0])
+    clients = Clients.of(torch.ones(5, 1), y, [[i] for i in range(5)])
+    return clients, clients
+
+own = PersonalExplorer(numbers, names=list("ABCDE"), numbers=["number"], s=[0.5, 1], t=0.0,
+                       start={"s": 1})
+own""",
+    "own.widget.t = 0.3",
+    'print("own at", own.widget.setting, round(own.widget.t, 4))',
 ]
 
 
@@ -129,7 +140,7 @@ def _run_until(tab: Page, cell: int, text: str) -> None:
 
 @pytest.mark.slow
 def test_figures_are_live_in_jupyterlab(lab: str, new_context):
-    tab = new_context(viewport={"width": 1200, "height": 5200}).new_page()
+    tab = new_context(viewport={"width": 1200, "height": 6400}).new_page()
     tab.goto(lab)
     tab.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     _run_all(tab)
@@ -161,7 +172,7 @@ def test_figures_are_live_in_jupyterlab(lab: str, new_context):
     tab.locator(".fl-paths .fl-say", has_text="t = 5.00:").wait_for()
     tab.get_by_role("slider", name="noise σ").focus()
     tab.keyboard.press("Home")
-    tab.get_by_role("slider", name="time t").focus()
+    tab.get_by_role("slider", name="time t", exact=True).focus()
     tab.keyboard.press("PageDown")  # to the last knot before: the second coefficient enters at 1.05
     tab.locator(".fl-paths .fl-say", has_text="t = 1.05:").wait_for()
     _run_until(tab, 10, "paths at [0] 1.0526")
@@ -171,3 +182,12 @@ def test_figures_are_live_in_jupyterlab(lab: str, new_context):
     tab.keyboard.press("ArrowRight")
     tab.locator(".fl-filters .fl-say", has_text="epoch 2: 2 of 2 filters").wait_for()
     _run_until(tab, 13, "run at 2")
+
+    tab.locator(".fl-personal .fl-say", has_text="t = 0.300: 1 of 5 numbers").wait_for()
+    tab.get_by_role("slider", name="s", exact=True).focus()
+    tab.keyboard.press("Home")  # half the differences: the first leaves at 0.4 instead of 0.2
+    tab.locator(".fl-personal .fl-say", has_text="Next: E’s number at t = 0.400").wait_for()
+    tab.get_by_role("slider", name="path time t").focus()
+    tab.keyboard.press("PageUp")
+    tab.locator(".fl-personal .fl-say", has_text="t = 0.400: 1 of 5 numbers").wait_for()
+    _run_until(tab, 16, "own at 0 0.4")

@@ -37,7 +37,7 @@ ORDER = (
 SHELF = {
     "fedlearn_book.exercises": ("check", "Exercise"),
     "fedlearn_book.widgets": ("explore", "HeterogeneityExplorer", "MetaLandscape", "PathExplorer",
-                              "FiltersEntering"),
+                              "FiltersEntering", "PersonalExplorer"),
 }  # fmt: skip
 
 
