@@ -23,7 +23,7 @@ ORDER = (
     "federated.fedavg", "federated.perfedavg", "federated.simulate", "federated.evaluation",
     "federated.heterogeneity", "federated.transport", "federated.fedprox", "federated.pfedme",
     "federated.ditto", "federated.local", "federated.reptile", "federated.scaffold",
-    "federated.fedrep",
+    "federated.fedrep", "federated.personalization_path", "federated.personal_path",
     "sparse.penalties", "sparse.path", "sparse.iss", "sparse.certificate", "sparse.curvature",
     "sparse.lbi", "sparse.stopping", "sparse.order", "sparse.split", "sparse.groups",
     "sparse.optim", "sparse.forecast", "sparse.recorder",
