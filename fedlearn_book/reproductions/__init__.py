@@ -21,6 +21,7 @@ NAMES = (
     "lenet_mnist",
     "omniglot",
     "omniglot_search",
+    "personal_path_linear",
     "pfllib",
     "resnet_cifar10",
     "split_auc",
