@@ -6,11 +6,14 @@ clients and the same batches, choose on samples that are not scored, and are com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from fedlearn_book.reproductions import personal_path_linear as linear
+from fedlearn_book.reproductions import personal_path_scenes as scenes
 from fedlearn_book.reproductions.part import constants_of
 from fedlearn_book.reproductions.record import interval, matching, run_cells
 
@@ -97,9 +100,40 @@ def _known(own: list[dict[str, Any]], known: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+HEADS = {
+    "log likelihood": ("log loss", -1, 3),
+    "accuracy": ("accuracy", 100, 1),
+}
+
+
+def summarize_scenes(
+    scores: Sequence[str], against: str, words: Mapping[str, str], cells: list[Cell]
+) -> dict[str, Any]:
+    """Make one row a world and method: scores, differences within a seed, own numbers, edges."""
+    rows = []
+    for world in dict.fromkeys(cell["setting"]["world"] for cell in cells):
+        own = [result["scores"] for result in matching(cells, world=world)]
+        for method in own[0]:
+            row = [words.get(world, world), method]
+            for score in scores:
+                _, factor, digits = HEADS[score]
+                values = [factor * one[method][score] for one in own]
+                base = [factor * one[against][score] for one in own]
+                gaps = [a - b for a, b in zip(values, base, strict=True)]
+                row += [shown(values, digits), shown(gaps, digits, "+") if any(gaps) else ""]
+            numbers = [one[method].get("own numbers") for one in own]
+            row.append("" if None in numbers else f"{fmean(numbers):.1f}")
+            row.append(f"{sum(bool(one[method]['edge']) for one in own)} of {len(own)}")
+            rows.append(row)
+    heads = ["clients", "method"]
+    for score in scores:
+        heads += [HEADS[score][0], f"minus {against}"]
+    return {"columns": [*heads, "own numbers", "at an edge"], "rows": rows}
+
+
 PLANS = {
     "personal_path_linear": Plan(
-        crossed(tuple(linear.WORLDS), 10),
+        crossed(tuple(linear.WORLDS), 40),
         linear.compute,
         summarize_linear,
         (linear.__name__,),
@@ -115,5 +149,70 @@ PLANS = {
         "*Minus path*: the difference in the same seed. *Own numbers*: of a client, where its "
         "model differs from the shared one. *New*: clients nobody has seen, with so many samples, "
         "who adapt the shared model; how far, other new clients have chosen.",
+    ),
+    "personal_path_hospitals": Plan(
+        crossed(("hospitals",), 20),
+        scenes.compute_hospitals,
+        partial(summarize_scenes, ("log likelihood", "accuracy"), "FedAvg + ft", {}),
+        (scenes.__name__,),
+        "The path of personalization on four hospitals",
+        "Is a model with few personal numbers better than one for all, than one with an intercept "
+        "for each hospital, than a model for each? And which numbers become personal first?",
+        f"logistic regression, full gradients, one local step of {scenes.HEART_STEP:g}; "
+        f"{scenes.HEART_ROUNDS[0]} rounds of FedAvg, then {scenes.HEART_ROUNDS[1]} rounds of each "
+        "method; 20 splits of the patients: three fifths to learn, one to choose, one to score; "
+        "hospitals weigh the same",
+        "Log loss and accuracy (percent) of held-out patients, mean over hospitals, then mean ± "
+        "half-width of the 95 % interval over splits, which share most of their patients: too "
+        "narrow. *Own numbers*: of 14, in which a hospital's model differs from the shared one. "
+        "*At an edge*: how often the chosen setting or round was the last of its grid.",
+    ),
+    "personal_path_swaps": Plan(
+        crossed(("swaps",), 8),
+        scenes.compute_swaps,
+        partial(summarize_scenes, ("accuracy",), "FedAvg + ft", {"swaps": "two labels swapped"}),
+        (scenes.__name__,),
+        "Every client swaps two labels",
+        "Does the path find which two rows of the output layer a client needs for itself, and "
+        "what is that worth beside a last layer of one's own?",
+        f"{scenes.CLIENTS} clients with 100 images of the small MNIST set, 50 to choose on, 100 "
+        f"to score; MLP 784-{scenes.HIDDEN}-10; {scenes.ROUNDS[0]} rounds of FedAvg, then "
+        f"{scenes.ROUNDS[1]} rounds of each method, {scenes.STEPS} local steps with batches of "
+        f"{scenes.BATCH}, all clients",
+        "Accuracy in percent, mean over clients, then mean ± half-width of the 95 % interval over "
+        f"seeds. *Own numbers*: of the {784 * 40 + 40 + 410:,} of the network. *At an edge*: how "
+        "often the chosen setting or round was the last of its grid.",
+    ),
+    "personal_path_corrupted": Plan(
+        crossed(tuple(scenes.WRONG), 5),
+        scenes.compute_corrupted,
+        partial(summarize_scenes, ("accuracy",), "FedAvg", {}),
+        (scenes.__name__,),
+        "Clients whose labels are random, or who send the opposite",
+        "Does the shared model of the path resist bad data and bad messages, beside a median at "
+        "the server?",
+        f"{scenes.CLIENTS} clients with 100 images of the small MNIST set, alike but for the bad "
+        f"ones; MLP 784-{scenes.HIDDEN}-10; {scenes.ROUNDS[0]} rounds of FedAvg, then as many of "
+        "each method (the median takes all of them); chosen by the median client",
+        "Accuracy of the shared model on clean images, in percent, mean ± half-width of the 95 % "
+        "interval over seeds. *At an edge*: how often the chosen setting or round was the last of "
+        "its grid.",
+    ),
+    "personal_path_images": Plan(
+        crossed(("two groups", "dirichlet 0.3"), 5),
+        scenes.compute_images,
+        partial(summarize_scenes, ("accuracy",), "FedAvg + ft", {}),
+        (scenes.__name__,),
+        "The path of personalization on clients with different digits",
+        "Is a network of which few numbers are personal better than a fine-tuned one, than own "
+        "output biases, than an own last layer? Which layers become personal first?",
+        f"{scenes.CLIENTS} clients of the small MNIST set (under Dirichlet those with "
+        f"{scenes.LEAST} images or more), a fifth of their images to learn from, a fifth to "
+        f"choose, three to score; MLP 784-{scenes.HIDDEN}-10; {scenes.ROUNDS[0]} rounds of FedAvg, "
+        f"then {scenes.ROUNDS[1]} rounds of each method, {scenes.STEPS} local steps with batches "
+        f"of {scenes.BATCH}, all clients",
+        "Accuracy in percent, mean over clients, then mean ± half-width of the 95 % interval over "
+        f"seeds. *Own numbers*: of the {784 * 40 + 40 + 410:,} of the network. *At an edge*: how "
+        "often the chosen setting or round was the last of its grid.",
     ),
 }
