@@ -159,3 +159,42 @@ def test_the_run_end_to_end_on_a_toy(monkeypatch, tmp_path) -> None:
     late = sum(cell["new"]["Ditto"][1] for cell in one) / 2
     assert row[5].startswith(f"{late:.2f} ± ")
     assert rows[linear.WORLDS["few"], "path, then LASSO"][:4] == ["–"] * 4
+
+
+def test_the_servers_median_stands_where_the_middle_gradient_is_zero() -> None:
+    side = clients(m=6, n=40)
+    w = linear.median_of_slopes(side)
+    middle = slopes(side, w.expand(6, 5)).quantile(0.5, dim=0)
+    assert middle.abs().max() < 2e-3
+    assert (w - linear.pooled(side)).norm() > 0.02, "and that is not where their mean is zero"
+
+
+def test_only_the_first_clients_are_wrong() -> None:
+    side = clients()
+    for sign in (0.0, -1.0):
+        spoiled = linear.spoiled(side, 2, sign, seeded())
+        assert torch.equal(spoiled.y[2:], side.y[2:])
+        assert torch.equal(spoiled.x, side.x)
+        assert not torch.equal(spoiled.y[:2], side.y[:2])
+        assert torch.equal(spoiled.y[:2].abs().sort(1).values, side.y[:2].abs().sort(1).values)
+    assert torch.equal(spoiled.y[:2], -side.y[:2])
+
+
+def test_wrong_clients_end_to_end_on_a_toy(monkeypatch, tmp_path) -> None:
+    for name, value in {
+        "CLIENTS": 5, "FEATURES": 4, "SAMPLES": 30, "HELD": 6,
+        "LAMBDAS": linear.LAMBDAS[10::10], "TIMES": linear.TIMES[10::10],
+    }.items():  # fmt: skip
+        monkeypatch.setattr(linear, name, value)
+    name = "personal_path_corrupted_linear"
+    plan = personal_path.PLANS[name]
+    cells = personal_path.crossed(tuple(linear.WRONG), 2)
+    monkeypatch.setitem(personal_path.PLANS, name, plan._replace(cells=cells))
+    personal_path.main(name, folder=tmp_path)
+    record = json.loads((tmp_path / f"{name}.json").read_text())
+    rows = {(row[0], row[1]): row[2:] for row in record["table"]["rows"]}
+    assert len(rows) == len(linear.WRONG) * (1 + len(linear.SHARED))
+    one = [c["result"]["w"] for c in record["cells"] if c["setting"]["world"] == "opposite, 40 %"]
+    mean = sum(cell["FedAvg"] for cell in one) / 2
+    assert rows["opposite, 40 %", "FedAvg"][0].startswith(f"{mean:.3f} ± ")
+    assert mean > 10 * sum(cell["FedAvg, honest clients"] for cell in one) / 2

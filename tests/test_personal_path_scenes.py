@@ -29,10 +29,10 @@ from fedlearn_lib.data.shipped import HOSPITALS
 
 
 def tiny(seed: int = 0, **changes: Any) -> Scene:
-    sides = [ragged_clients([9, 7, 8, 9], seed=s) for s in (1, 2, 3)]
+    learn, spare, test = (ragged_clients([9, 7, 8, 9], seed=s) for s in (1, 2, 3))
     model = mlp(4, 5, 3, activation="relu", seed=seed).double()
     metrics = {"accuracy": accuracy_of(model)}
-    scene = Scene(*sides, model, loss_of(model), metrics, 2, 3, (3, 5), 2, seed)
+    scene = Scene(learn, spare, test, model, loss_of(model), metrics, 2, 3, (3, 5), 2, seed)
     return scene._replace(**changes)
 
 

@@ -22,6 +22,7 @@ NAMES = (
     "omniglot",
     "omniglot_search",
     "personal_path_corrupted",
+    "personal_path_corrupted_linear",
     "personal_path_hospitals",
     "personal_path_images",
     "personal_path_linear",

@@ -100,6 +100,21 @@ def _known(own: list[dict[str, Any]], known: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def summarize_shared(cells: list[Cell]) -> dict[str, Any]:
+    """Make one row a world and method: the shared model's squared error, against the path's."""
+    rows = []
+    for world in linear.WRONG:
+        own = matching(cells, world=world)
+        for method in own[0]["w"]:
+            values = [one["w"][method] for one in own]
+            gaps = [one["w"][method] - one["w"]["path"] for one in own]
+            chosen = sum(any(text.startswith(f"{method}:") for text in one["edges"]) for one in own)
+            row = [world, method, shown(values, 3), shown(gaps, 3, "+") if any(gaps) else ""]
+            rows.append([*row, f"{chosen} of {len(own)}"])
+    heads = ["wrong clients", "method", "squared error of w", "minus path", "at an edge"]
+    return {"columns": heads, "rows": rows}
+
+
 HEADS = {
     "log likelihood": ("log loss", -1, 3),
     "accuracy": ("accuracy", 100, 1),
@@ -133,7 +148,7 @@ def summarize_scenes(
 
 PLANS = {
     "personal_path_linear": Plan(
-        crossed(tuple(linear.WORLDS), 40),
+        crossed(tuple(linear.WORLDS), 30),
         linear.compute,
         summarize_linear,
         (linear.__name__,),
@@ -168,7 +183,7 @@ PLANS = {
         "*At an edge*: how often the chosen setting or round was the last of its grid.",
     ),
     "personal_path_swaps": Plan(
-        crossed(("swaps",), 8),
+        crossed(("swaps",), 6),
         scenes.compute_swaps,
         partial(summarize_scenes, ("accuracy",), "FedAvg + ft", {"swaps": "two labels swapped"}),
         (scenes.__name__,),
@@ -197,6 +212,20 @@ PLANS = {
         "Accuracy of the shared model on clean images, in percent, mean ± half-width of the 95 % "
         "interval over seeds. *At an edge*: how often the chosen setting or round was the last of "
         "its grid.",
+    ),
+    "personal_path_corrupted_linear": Plan(
+        crossed(tuple(linear.WRONG), 30),
+        linear.compute_corrupted,
+        summarize_shared,
+        (linear.__name__,),
+        "Linear clients whose targets are wrong",
+        "The shared model of the path is a median of the models in use: how well does it resist "
+        "clients whose targets are shuffled, or have the opposite sign?",
+        f"{linear.CLIENTS} clients with {linear.SAMPLES} samples and {linear.HELD} to choose on, "
+        f"{linear.FEATURES} numbers, noise {linear.NOISE:g}, alike but for the wrong ones; the "
+        "median client chooses",
+        "Squared distance of the shared model from the truth, mean ± half-width of the 95 % "
+        "interval over seeds. *Minus path*: the difference in the same seed.",
     ),
     "personal_path_images": Plan(
         crossed(("two groups", "dirichlet 0.3"), 5),

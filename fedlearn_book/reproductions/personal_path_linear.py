@@ -36,6 +36,14 @@ WORLDS = {
 
 Grid = tuple[float, ...]
 Keep = Callable[[Tensor, float], Tensor]
+#: Clients that are alike but for some whose targets are shuffled, or have the opposite sign.
+WRONG = {
+    "none": (0.0, 1.0),
+    "shuffled, 20 %": (0.2, 0.0),
+    "shuffled, 40 %": (0.4, 0.0),
+    "opposite, 20 %": (0.2, -1.0),
+    "opposite, 40 %": (0.4, -1.0),
+}
 
 
 class Side(NamedTuple):
@@ -62,7 +70,7 @@ class Fits(NamedTuple):
 
 
 def deviations(world: str, m: int, g: torch.Generator) -> Tensor:
-    """Draw what is personal, [m d]; the mean square of a client's row is the same in each world.
+    """Draw what is personal, [m d], the same mean square in each world, none for ``"alike"``.
 
     >>> few = deviations("few", 3, torch.Generator().manual_seed(0))
     >>> (few != 0).sum(1).tolist(), few.square().sum(1).tolist()
@@ -70,6 +78,8 @@ def deviations(world: str, m: int, g: torch.Generator) -> Tensor:
     """
     energy = FEW * SIZE**2
     normal = torch.randn(m, FEATURES, generator=g, dtype=torch.float64)
+    if world == "alike":
+        return torch.zeros_like(normal)
     if world == "dense":
         return normal * math.sqrt(energy / FEATURES)
     order = torch.rand(m, FEATURES, generator=g).argsort(1).argsort(1)
@@ -325,6 +335,63 @@ def newcomers(
             edges += edge(f"{name}, new, {n}", k, judged)
             scores[name].append(excess(adapt(new.learn, starts[start]).u[k], new.u))
     return scores, edges
+
+
+def compute_corrupted(world: str, seed: int) -> dict[str, Any]:
+    """Return the squared error of each method's shared model where some clients are wrong."""
+    share, sign = WRONG[world]
+    g, wrong = torch.Generator().manual_seed(seed), round(share * CLIENTS)
+    w_star = torch.randn(FEATURES, generator=g, dtype=torch.float64)
+    clients = draw("alike", w_star, CLIENTS, SAMPLES, HELD, g)
+    learn, held = (spoiled(side, wrong, sign, g) for side in (clients.learn, clients.held))
+    scores, edges = {}, []
+    for name, solve in SHARED.items():
+        fits = solve(learn)
+        errors = (torch.einsum("mqd,sd->smq", held.x, fits.w) - held.y[None]).square().mean(2)
+        k = int(errors.median(1).values.argmin())  # who is wrong nobody knows: the median client
+        scores[name] = excess(fits.w[k], w_star)
+        edges += edge(name, k, fits)
+    honest = pooled(Side(learn.x[wrong:], learn.y[wrong:]))
+    return {"w": {"FedAvg, honest clients": excess(honest, w_star), **scores}, "edges": edges}
+
+
+def spoiled(side: Side, wrong: int, sign: float, g: torch.Generator) -> Side:
+    """Shuffle the targets of the first ``wrong`` clients, or turn their sign.
+
+    >>> side = Side(torch.zeros(2, 2, 1), torch.ones(2, 2))
+    >>> spoiled(side, 1, -1.0, torch.Generator()).y.tolist()
+    [[-1.0, -1.0], [1.0, 1.0]]
+    """
+    y = side.y.clone()
+    for i in range(wrong):
+        y[i] = sign * y[i] if sign else y[i, torch.randperm(y.shape[1], generator=g)]
+    return Side(side.x, y)
+
+
+def one(w: Tensor) -> Fits:
+    """A method without a setting, of which only the shared model ``w`` [d] is asked for."""
+    return Fits(torch.zeros(1), w[None], w[None, None])
+
+
+def median_of_slopes(side: Side, steps: int = 3000) -> Tensor:
+    """Follow the median of the clients' gradients, number by number, with steps that shrink."""
+    A, b = moments(side)
+    w = torch.zeros_like(b[0])
+    for k in range(steps):
+        slope = torch.quantile((A @ w - b), 0.5, dim=0)
+        w = w - STEP / (1 + 10 * k / steps) * slope
+    return w
+
+
+#: Methods by their shared models.
+SHARED: dict[str, Callable[[Side], Fits]] = {
+    "FedAvg": lambda side: one(pooled(side)),
+    "median of messages": lambda side: one(median_of_slopes(side)),
+    "median of own models": lambda side: one(METHODS["local"](side).u[0].quantile(0.5, dim=0)),
+    "joint ridge": joint_ridge,
+    "LASSO": lasso,
+    "path": path,
+}
 
 
 def clients_of(side: Side) -> Clients:

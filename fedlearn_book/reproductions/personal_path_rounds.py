@@ -90,7 +90,8 @@ class Whole(NamedTuple):
     scale: float = 1.0
 
     def value(self, x: Tensor) -> Tensor:
-        return self.scale * torch.linalg.vector_norm(x)
+        size: Tensor = self.scale * x.norm()
+        return size
 
     def prox(self, x: Tensor, step: float = 1.0) -> Tensor:
         shorter: Tensor = (1 - step * self.scale / x.norm().clamp(min=TINY)).clamp(min=0) * x
