@@ -190,12 +190,12 @@ PLANS = {
         "Every client swaps two labels",
         "Does the path find which two rows of the output layer a client needs for itself, and "
         "what is that worth beside a last layer of one's own?",
-        f"{scenes.CLIENTS} clients with 100 images of the small MNIST set, 50 to choose on, 100 "
-        f"to score; MLP 784-{scenes.HIDDEN}-10; {scenes.ROUNDS[0]} rounds of FedAvg, then "
+        f"{scenes.CLIENTS} clients with 100 images of the small MNIST set (14 × 14), 50 to choose "
+        f"on, 100 to score; MLP 196-{scenes.HIDDEN}-10; {scenes.ROUNDS[0]} rounds of FedAvg, then "
         f"{scenes.ROUNDS[1]} rounds of each method, {scenes.STEPS} local steps with batches of "
         f"{scenes.BATCH}, all clients",
         "Accuracy in percent, mean over clients, then mean ± half-width of the 95 % interval over "
-        f"seeds. *Own numbers*: of the {784 * 40 + 40 + 410:,} of the network. *At an edge*: how "
+        f"seeds. *Own numbers*: of the {196 * 40 + 40 + 410:,} of the network. *At an edge*: how "
         "often the chosen setting or round was the last of its grid.",
     ),
     "personal_path_corrupted": Plan(
@@ -206,9 +206,9 @@ PLANS = {
         "Clients whose labels are random, or who send the opposite",
         "Does the shared model of the path resist bad data and bad messages, beside a median at "
         "the server?",
-        f"{scenes.CLIENTS} clients with 100 images of the small MNIST set, alike but for the bad "
-        f"ones; MLP 784-{scenes.HIDDEN}-10; {scenes.ROUNDS[0]} rounds of FedAvg, then as many of "
-        "each method (the median takes all of them); chosen by the median client",
+        f"{scenes.CLIENTS} clients with 100 images of the small MNIST set (14 × 14), alike but for "
+        f"the bad ones; MLP 196-{scenes.HIDDEN}-10; {scenes.ROUNDS[0]} rounds of FedAvg, then as "
+        "many of each method (the median takes all of them); chosen by the median client",
         "Accuracy of the shared model on clean images, in percent, mean ± half-width of the 95 % "
         "interval over seeds. *At an edge*: how often the chosen setting or round was the last of "
         "its grid.",
@@ -235,13 +235,13 @@ PLANS = {
         "The path of personalization on clients with different digits",
         "Is a network of which few numbers are personal better than a fine-tuned one, than own "
         "output biases, than an own last layer? Which layers become personal first?",
-        f"{scenes.CLIENTS} clients of the small MNIST set (under Dirichlet those with "
+        f"{scenes.CLIENTS} clients of the small MNIST set, 14 × 14 (under Dirichlet those with "
         f"{scenes.LEAST} images or more), a fifth of their images to learn from, a fifth to "
-        f"choose, three to score; MLP 784-{scenes.HIDDEN}-10; {scenes.ROUNDS[0]} rounds of FedAvg, "
+        f"choose, three to score; MLP 196-{scenes.HIDDEN}-10; {scenes.ROUNDS[0]} rounds of FedAvg, "
         f"then {scenes.ROUNDS[1]} rounds of each method, {scenes.STEPS} local steps with batches "
         f"of {scenes.BATCH}, all clients",
         "Accuracy in percent, mean over clients, then mean ± half-width of the 95 % interval over "
-        f"seeds. *Own numbers*: of the {784 * 40 + 40 + 410:,} of the network. *At an edge*: how "
+        f"seeds. *Own numbers*: of the {196 * 40 + 40 + 410:,} of the network. *At an edge*: how "
         "often the chosen setting or round was the last of its grid.",
     ),
 }

@@ -166,14 +166,13 @@ def look(scene: Scene, way: Way, state: Any, last: int) -> dict[str, float] | No
         return None
     models = way.used(state)
     row = {"round": float(state.round), **way.counted(state)}
-    for name, metric in scene.metrics.items():
-        spare, test = (
-            evaluate(metric, models, side, side, own=True)["before"]
-            for side in (scene.spare, scene.test)
-        )
-        row.setdefault("spare", float(scene.judge(spare)))
-        row[name] = float(test.mean())
-    return row
+    chooser, *_ = scene.metrics.values()
+    spare = evaluate(chooser, models, scene.spare, scene.spare, own=True)["before"]
+    scores = {
+        name: float(evaluate(metric, models, scene.test, scene.test, own=True)["before"].mean())
+        for name, metric in scene.metrics.items()
+    }
+    return {**row, "spare": float(scene.judge(spare)), **scores}
 
 
 def follow_median(scene: Scene, way: Way, start: Params, phase: int) -> tuple[Any, Scores]:

@@ -51,17 +51,17 @@ from fedlearn_lib.data.shipped import HEART_COLUMNS, HOSPITALS
 from fedlearn_lib.federated.evaluation import Metric
 from fedlearn_lib.trees import Params
 
-CLIENTS, HIDDEN, STEPS, BATCH, ROUNDS, EVERY = 20, 40, 5, 20, (80, 80), 4
+CLIENTS, HIDDEN, STEPS, BATCH, ROUNDS, EVERY = 20, 40, 5, 20, (60, 60), 4
 GROUPS_A, ALPHA, LEAST = 44, 0.3, 20
-START_LR = (0.03, 0.1, 0.3, 0.6)
-LR = (0.03, 0.1, 0.3, 0.6, 1.0)  # of fine-tuning
+START_LR = (0.1, 0.3, 0.6, 1.0)
+LR = (0.01, 0.03, 0.1, 0.3, 0.6)  # of fine-tuning
 PART_LR = (0.03, 0.1, 0.3, 1.0, 3.0)  # of an own last layer
 BIAS_LR = (0.1, 0.3, 1.0, 3.0, 10.0)
 LAMBDA = (0.001, 0.005, 0.02, 0.1, 0.5)
-KAPPA = (0.001, 0.005, 0.02, 0.1, 0.5)
+KAPPA = (0.001, 0.01, 0.05, 0.2, 0.5, 1.5)
 ORDER_KAPPA = 0.1  # where one asks who enters first
-HEART_STEP, HEART_ROUNDS, HEART_EVERY = 0.9, (400, 500), 5
-HEART_LR = (0.03, 0.1, 0.3)
+HEART_STEP, HEART_ROUNDS, HEART_EVERY = 0.9, (400, 500), 10
+HEART_LR = (0.01, 0.03, 0.1, 0.3)
 HEART_LAMBDA = (0.003, 0.01, 0.03, 0.1, 0.3)
 HEART_KAPPA = (0.01, 0.1, 0.3, 1.0)
 EXACT_KAPPA = 3.0  # near the exact path
@@ -146,7 +146,16 @@ def images(split: str, seed: int) -> Scene:
         parts = partition_dirichlet(data.y, CLIENTS, alpha=ALPHA, generator=g)
     learn, rest = split_parts([one for one in parts if len(one) >= LEAST], test=0.8, generator=g)
     test, spare = split_parts(rest, test=0.25, generator=g)
-    return scene_of(data.x.flatten(1), data.y, (learn, spare, test), seed)
+    return scene_of(pooled(data.x), data.y, (learn, spare, test), seed)
+
+
+def pooled(x: Tensor) -> Tensor:
+    """Return images [N h w] at half the resolution, as vectors.
+
+    >>> pooled(torch.ones(5, 28, 28)).shape
+    torch.Size([5, 196])
+    """
+    return functional.avg_pool2d(x, 2).flatten(1)
 
 
 def scene_of(
@@ -170,7 +179,7 @@ def swaps(seed: int) -> tuple[Scene, Tensor]:
         y[part[data.y[part] == a]], y[part[data.y[part] == b]] = b, a
     learn, rest = split_parts(parts, test=0.6, generator=g)
     test, spare = split_parts(rest, test=0.33, generator=g)
-    return scene_of(data.x.flatten(1), y, (learn, spare, test), seed), pairs
+    return scene_of(pooled(data.x), y, (learn, spare, test), seed), pairs
 
 
 def compute_hospitals(world: str, seed: int) -> dict[str, Any]:
@@ -300,7 +309,7 @@ def corrupted(world: str, seed: int) -> tuple[Scene, int]:
     parts, wrong = partition_iid(data.y, CLIENTS, generator=g), round(share * CLIENTS)
     learn, rest = split_parts(parts, test=0.6, generator=g)
     test, spare = split_parts(rest, test=0.33, generator=g)
-    scene = scene_of(data.x.flatten(1), data.y, (learn, spare, test), seed)
+    scene = scene_of(pooled(data.x), data.y, (learn, spare, test), seed)
     learning = scene.learn._replace(y=spoiled(scene.learn.y, wrong, lies, g))
     choosing = scene.spare._replace(y=spoiled(scene.spare.y, 0 if lies else wrong, False, g))
     scene = scene._replace(learn=learning, spare=choosing, judge=torch.median)
