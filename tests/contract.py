@@ -134,7 +134,7 @@ def interactive(notebook: Notebook) -> Iterator[str]:
         "".join(output.get("data", {}).get("text/html", ""))
         for cell in cells(notebook, "code") for output in cell["outputs"]
     ]  # fmt: skip
-    if not any('type="range"' in html for html in shown):
+    if not any('type="range"' in html or 'type: "range"' in html for html in shown):
         yield "no interactive figure"
     if "**Predict first:**" not in prose(notebook):
         yield "no prediction is asked for before a figure is moved"

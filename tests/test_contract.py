@@ -36,7 +36,7 @@ def programs() -> dict[str, tuple[str, str]]:
         "pixels": (page.asset("explore.css"), page.asset("explore.js").strip()),
     }
     shim = page.asset("shim.js").strip()
-    for name in ("filters", "heterogeneity", "landscape", "paths"):
+    for name in ("filters", "heterogeneity", "landscape", "paths", "personal"):
         source = page.module_source(f"{name}.js")
         kinds[name] = (page.hero_style(f"{name}.css"), f"{source}\n({shim})(")
     return kinds
