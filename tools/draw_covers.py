@@ -1,4 +1,4 @@
-"""Draw the covers on the first page: what four chapters' interactive figures show, small.
+"""Draw the covers on the first page: what five chapters' interactive figures show, small.
 
     python -m tools.draw_covers [--check]
 
@@ -27,6 +27,7 @@ FIGURES = {
     "landscape": ("03_meta_gradients", "MetaLandscape("),
     "paths": ("08_inverse_scale_space", "PathExplorer("),
     "filters": ("11_dessilbi", "FiltersEntering("),
+    "personal": ("14_parsimonious_personalization", "PersonalExplorer(\n"),
 }
 
 
@@ -148,6 +149,35 @@ def filters(state: dict[str, Any]) -> str:
     return body
 
 
+def personal(state: dict[str, Any]) -> str:
+    """One number over time: the shared value in steps, and each client from where it leaves."""
+    found, j = state["settings"][state["setting"]][state["far"]], state["number"]
+    d, times = len(state["options"]["numbers"]), found["t"]
+    shared = [row[j] for row in found["w"]]
+    own = [[shared[k] + _entry(row, i * d + j) for k, row in enumerate(found["delta"])]
+           for i in range(len(state["options"]["names"]))]  # fmt: skip
+    low, high = min(map(min, own)) - 0.03, max(map(max, own)) + 0.03
+    first, last = 0.5 * times[1], 200 * times[1]
+
+    def place(t: float, v: float) -> str:
+        x = LEFT + (RIGHT - LEFT) * log(min(max(t, first), last) / first) / log(last / first)
+        return f"{x:.1f},{BOTTOM - (BOTTOM - TOP) * (v - low) / (high - low):.1f}"
+
+    def steps(values: Sequence[float], since: int = 0) -> list[str]:
+        ends = [*times[1:], last][since:]
+        return [place(t, v) for t0, t1, v in zip(times[since:], ends, values[since:], strict=True)
+                for t in (t0, t1)]  # fmt: skip
+
+    body = ""
+    for values in own:
+        apart = [abs(a - b) > 1e-9 for a, b in zip(values, shared, strict=True)]
+        if any(apart):
+            since = apart.index(True)
+            body += _curve(steps(values, since), GREEN, 2.2)
+            body += _dot(place(times[since], values[since]), 4, ORANGE)
+    return body + _curve(steps(shared), BLUE, 3)
+
+
 def _dot(at: str, radius: float, color: str) -> str:
     x, y = at.split(",")
     return f'<circle cx="{x}" cy="{y}" r="{radius}" fill="{color}"/>\n'
@@ -172,9 +202,9 @@ def _between(knots: Sequence[tuple[float, float]], t: float) -> float:
 
 
 def covers() -> dict[str, str]:
-    """Draw all four."""
+    """Draw all five."""
     draw = {"heterogeneity": heterogeneity, "landscape": landscape, "paths": paths,
-            "filters": filters}  # fmt: skip
+            "filters": filters, "personal": personal}  # fmt: skip
     return {f"cover-{name}.svg": svg(WIDTH, HEIGHT, draw[name](state_of(*FIGURES[name])))
             for name in FIGURES}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Draw the book's own images: chapter graph, sketch of both ideas, logo, favicon, social card.
+"""Draw the book's own images: chapter graph, logo, favicon, social card.
 
     python tools/draw_images.py [--check]
 
@@ -89,11 +89,17 @@ def chapter_graph() -> str:
 
 
 def _arrow(a: tuple[float, float], b: tuple[float, float]) -> str:
-    """An arrow from the right side of a box to the left side of the next, or straight down."""
+    """An arrow from the right side of a box to the left side of the next, or straight down.
+
+    One that passes over other boxes leaves at the top and stays between the rows.
+    """
     if a[0] == b[0]:
         down = b[1] > a[1]
         x, y0, y1 = a[0] + 66, a[1] + (64 if down else 0), b[1] + (0 if down else 64)
         line = f"M{x:.0f} {y0:.0f}L{x:.0f} {y1 - 2:.0f}"
+    elif b[0] - a[0] > 160:
+        x, top, y = a[0] + 66, a[1], b[1] + 32
+        line = f"M{x:.0f} {top:.0f}Q{x:.0f} {y:.0f} {x + 24:.0f} {y:.0f}L{b[0] - 2:.0f} {y:.0f}"
     else:
         x0, y0, x1, y1 = a[0] + 132, a[1] + 32, b[0] - 2, b[1] + 32
         line = f"M{x0:.0f} {y0:.0f}C{x0 + 16:.0f} {y0:.0f} {x1 - 16:.0f} {y1:.0f} {x1:.0f} {y1:.0f}"
@@ -111,37 +117,6 @@ def _box(number: int, x: float, y: float, lines: list[str]) -> str:
         top = y + (50 if len(lines) == 1 else 39) + 17 * k
         out += f'<text x="{x + 10:.0f}" y="{top:.0f}" {text}>{escape(line)}</text>\n'
     return out
-
-
-def together() -> str:
-    """Sketch both ideas at once: a start of few parameters that each client makes its own."""
-    shared = {1: 62.0, 4: -40.0, 5: 30.0, 9: 48.0}
-    own = [(-1, -1, 0.75), (1, -1, 1.3), (-1, 1, 1.15), (1, 1, 0.85)]
-    body = ""
-    for side, level, factor in own:
-        x, y = 480 + 330 * side, 180 + 92 * level
-        ends = f"M{480 + 118 * side} {180 + 26 * level}L{480 + 206 * side} {180 + 66 * level}"
-        body += _line(ends, GREEN, 3.5)
-        heights = {j: value * factor + 6 * side * (-1) ** j for j, value in shared.items()}
-        body += _bars(x, y, heights, GREEN, ORANGE)
-    body += _bars(480, 180, shared, BLUE, "currentColor")
-    text = 'font-family="system-ui, sans-serif" font-size="17" fill="currentColor"'
-    body += (
-        f'<text x="480" y="280" text-anchor="middle" {text}>one start of few parameters</text>\n'
-    )
-    return svg(960, 360, body)
-
-
-def _bars(cx: float, cy: float, heights: dict[int, float], color: str, ground: str) -> str:
-    """Draw twelve parameters in a row; those that are not zero are bars."""
-    out = ""
-    for j in range(12):
-        x, height = cx - 105 + 18 * j, heights.get(j, 0.0)
-        if height:
-            out += (f'<rect x="{x:.0f}" y="{min(cy, cy - height):.1f}" width="12" '
-                    f'height="{abs(height):.1f}" fill="{color}"/>\n')  # fmt: skip
-    line = f"M{cx - 110:.0f} {cy:.0f}H{cx + 110:.0f}"
-    return out + _line(line, ground, 2)
 
 
 def logo() -> str:
@@ -181,7 +156,7 @@ def main(check: bool) -> int:
     """Write the images, or compare the stored drawings with what would be written."""
     images = ROOT / "book" / "images"
     drawings = {"chapters.svg": chapter_graph(), "logo.svg": logo(),
-                "favicon.svg": logo(), "together.svg": together()}  # fmt: skip
+                "favicon.svg": logo()}  # fmt: skip
     if check:
         stale = [n for n, text in drawings.items() if (images / n).read_text("utf-8") != text]
         print("\n".join(f"{name} is stale: run python tools/draw_images.py" for name in stale))
