@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from scipy import optimize
 from torch import Tensor
 from toy_clients import quadratics, random_quadratics, seeded
 
@@ -64,6 +65,7 @@ def check_path(path: PersonalPath, clients: Clients, tolerance: float = 1e-9) ->
 
 @pytest.mark.parametrize("p", [None, [0.2, 0.5, 0.3], [0.5, 0.25, 0.25]])
 def test_the_exact_path_solves_the_flow(p: list[float] | None) -> None:
+    """Proposition 14.3 and Theorem 14.2, part 3: conditions and end from times and models."""
     clients = linear_clients([9, 12, 7], 3, p=p)
     path = personalization_path(clients)
     check_path(path, clients)
@@ -73,6 +75,7 @@ def test_the_exact_path_solves_the_flow(p: list[float] | None) -> None:
 
 
 def test_it_starts_at_the_pooled_model_and_at_the_largest_disagreement() -> None:
+    """Theorem 14.4: the time of the first entry and its name."""
     clients = linear_clients([9, 12, 7, 20], 4)
     path = personalization_path(clients)
     w, delta = path.at(0.0)
@@ -86,6 +89,7 @@ def test_it_starts_at_the_pooled_model_and_at_the_largest_disagreement() -> None
 
 
 def test_the_shared_model_is_the_weighted_median_of_those_in_use() -> None:
+    """Theorem 14.5: no other value in use costs less, and no side has more than half."""
     clients = linear_clients([9, 12, 7, 20, 8], 3, p=[0.1, 0.15, 0.3, 0.25, 0.2])
     path = personalization_path(clients)
     for w, delta in zip(path.w, path.delta, strict=True):
@@ -98,6 +102,7 @@ def test_the_shared_model_is_the_weighted_median_of_those_in_use() -> None:
 
 
 def test_an_outlier_is_rejected_however_far() -> None:
+    """Proposition 14.6: the mean of those who share."""
     y = torch.tensor([0.0, 0.1, 0.2, 0.3, 1.0], dtype=torch.float64)
     ends = []
     for far in (3.0, 100.0):
@@ -181,6 +186,181 @@ def test_times_must_begin_at_zero() -> None:
         PersonalPath(one, one[None], one[None, None])
 
 
+def minimum_on_cone(losses, p: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
+    """SciPy minimizes the mean loss over w and the deviations that the accounts allow."""
+    m, d = V.shape
+    signs = torch.where(V.abs() > 1 - 1e-7, V.sign(), 0.0).flatten().tolist()
+    cone = [{0: (0, 0), 1: (0, None), -1: (None, 0)}[int(sign)] for sign in signs]
+
+    def total(z):
+        z = torch.tensor(z, requires_grad=True)
+        value = sum(q * f(z[:d] + v) for q, f, v in zip(p, losses, z[d:].view(m, d), strict=True))
+        return value.item(), torch.autograd.grad(value, z)[0].numpy()
+
+    found = optimize.minimize(
+        total, torch.zeros(d + m * d).double().numpy(), jac=True, method="L-BFGS-B",
+        bounds=[(None, None)] * d + cone, options={"maxiter": 9000, "ftol": 1e-16, "gtol": 1e-11},
+    )  # fmt: skip
+    z = torch.tensor(found.x)
+    return z[:d], z[d:].view(m, d)
+
+
+def test_a_logistic_path_jumps_where_a_small_step_of_rounds_sees_it_jump() -> None:
+    """Theorem 14.2: knots by minima over cones, against Algorithm 14.7 with a large κ."""
+    g = seeded(4)
+    x = torch.randn(3, 12, 2, generator=g, dtype=torch.float64)
+    slant = torch.tensor([[1.0, -1.0], [0.5, 2.0], [-1.5, 0.5]]).double()
+    chance = torch.sigmoid(torch.einsum("ind,id->in", x, slant))
+    y = (torch.rand(3, 12, generator=g, dtype=torch.float64) < chance).double()
+    loss = torch.nn.functional.binary_cross_entropy_with_logits
+    ridge = 0.05  # bounded level sets, also where the classes can be separated
+
+    def risk(i: int):
+        return lambda u: loss(x[i] @ u, y[i]) + ridge * u.square().sum() / 2
+
+    risks, p = [risk(i) for i in range(3)], torch.full((3,), 1 / 3).double()
+    t, V, entered, start = 0.0, torch.zeros(3, 2).double(), torch.full((3, 2), torch.inf), None
+    for _ in range(5):
+        w, delta = minimum_on_cone(risks, p, V)
+        start = w if start is None else start
+        entered = torch.where((delta != 0) & entered.isinf(), t, entered)
+        used = (w + delta).requires_grad_()
+        income = -torch.autograd.grad(sum(f(u) for f, u in zip(risks, used, strict=True)), used)[0]
+        income[income.abs() < 1e-7] = 0
+        wait = torch.where(income != 0, (income.sign() - V) / income, torch.inf)
+        step = float(wait[wait > 1e-9].min())
+        if math.isinf(step):
+            t = 1.1 * t  # the path has ended; look a little beyond
+            break
+        t, V = t + step, V + step * income
+    clients = Clients(x, y, torch.full((3,), 12), p)
+    method = personal_path(
+        fl.gradient(lambda u, b: loss(b[0] @ u["w"], b[1]) + ridge * u["w"].square().sum() / 2),
+        kappa=800.0, lr=0.002,
+    )  # fmt: skip
+    seen = torch.full((3, 2), torch.inf)
+
+    def watch(state) -> None:
+        full = state.own["dual.w"].abs() > 1
+        seen[full & seen.isinf()] = state.round * 0.002
+
+    fl.run(
+        method, {"w": start}, clients, rounds=int(t / 0.002), steps=1, batch=None,
+        generator=seeded(), probe=watch,
+    )  # fmt: skip
+    entered[entered >= t] = torch.inf
+    assert entered.isfinite().sum() >= 3
+    torch.testing.assert_close(seen, entered, rtol=0.02, atol=0.01)
+
+
+def test_the_clock_is_between_its_bounds_and_meets_them() -> None:
+    """Theorem 14.4: TV, Wasserstein distance and γ_G of mean estimation on a few atoms."""
+    g = seeded(6)
+    for k in range(50):
+        atoms = torch.randn(6, 2, generator=g, dtype=torch.float64)
+        laws = torch.rand(3, 6, generator=g, dtype=torch.float64) ** 3
+        laws, p = laws / laws.sum(1, True), torch.tensor([0.5, 0.3, 0.2]).double()
+        if k == 0:  # two opposite clients: all bounds are equalities
+            atoms = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).double()
+            laws, p = torch.eye(2).double(), torch.tensor([0.5, 0.5]).double()
+        pool = p @ laws
+        gaps = laws @ atoms - pool @ atoms
+        t1, B = 1 / float(gaps.abs().max()), float((atoms - pool @ atoms).norm(dim=1).max())
+        tv = [float(fl.total_variation(law, pool)) for law in laws]
+        w1 = [transported(atoms, law, pool) for law in laws]
+        spread = float((p @ gaps.square().sum(1)).sqrt())
+        lows = [1 / (2 * B * max(tv)), 1 / max(w1)]
+        assert max(lows) <= t1 * (1 + 1e-9)
+        assert t1 <= (2**0.5 if k else 1) / spread * (1 + 1e-9)
+        if k == 0:
+            assert [*lows, 1 / spread] == pytest.approx([t1] * 3)
+
+
+def transported(atoms: Tensor, one: Tensor, other: Tensor) -> float:
+    """W₁ by a linear program."""
+    n = len(atoms)
+    rows = torch.cat([torch.eye(n).repeat_interleave(n, 1), torch.eye(n).repeat(1, n)]).double()
+    plan = optimize.linprog(
+        torch.cdist(atoms, atoms).flatten().numpy(), A_eq=rows.numpy(),
+        b_eq=torch.cat([one, other]).numpy(),
+    )  # fmt: skip
+    return float(plan.fun)
+
+
+def test_accounts_of_those_who_share_have_a_closed_form() -> None:
+    """Proposition 14.6: a client that has left counts by its sign alone; and Huber's estimate."""
+    c = torch.tensor([-3.0, -1.0, 0.2, 1.1, 2.5, 4.0, 9.0]).double()
+    p = torch.tensor([0.1, 0.2, 0.15, 0.1, 0.2, 0.15, 0.1]).double()
+    path = personalization_path(Clients.of(torch.ones(7, 1), c, [[i] for i in range(7)], p))
+    V = torch.zeros(7).double()
+    for k in range(len(path.t) - 1):
+        w, shares = path.w[k, 0], path.delta[k, :, 0] == 0
+        q = p[shares].sum()
+        assert w == pytest.approx(float(p[shares] @ c[shares] / q))
+        said = path.t[k] * (c - w) - (p * V)[~shares].sum() / q
+        torch.testing.assert_close(V[shares], said[shares], rtol=0, atol=1e-12)
+        V = V + (path.t[k + 1] - path.t[k]) * torch.where(shares, c - w, 0.0)
+        V = torch.where(V.abs() > 1 - 1e-9, V.sign(), V)
+
+    def huber(w: float, lam: float) -> float:
+        gap = (c - w).abs()
+        return float(p @ torch.where(gap <= lam, gap**2 / 2, lam * gap - lam**2 / 2))
+
+    def lasso(z, lam: float) -> float:
+        gap = c - z[0] - torch.tensor(z[1:])
+        return float(p @ (gap**2 / 2 + lam * torch.tensor(z[1:]).abs()))
+
+    for lam in (0.5, 2.0):
+        best = optimize.minimize_scalar(lambda w: huber(w, lam), bounds=(-3, 9), method="bounded")  # noqa: B023
+        delta = (c - best.x) - (c - best.x).clamp(-lam, lam)
+        assert lasso([best.x, *delta.tolist()], lam) == pytest.approx(best.fun, abs=1e-9)
+        for h in (-0.1, 0.1):  # a convex problem: no direction of w leads down
+            near = best.x + h
+            moved = (c - near) - (c - near).clamp(-lam, lam)
+            assert lasso([near, *moved.tolist()], lam) > best.fun
+
+
+def test_first_order_is_exact_for_a_path_and_not_for_a_step() -> None:
+    """Proposition 14.9: difference quotients of the loss after adapting."""
+    g = seeded(9)
+    R = torch.randn(5, 5, generator=g, dtype=torch.float64)
+    H, goal = R @ R.T / 5 + 0.4 * torch.eye(5), torch.randn(5, generator=g, dtype=torch.float64)
+    root = torch.linalg.cholesky(H).T * 5**0.5
+
+    def loss(u: Tensor) -> float:
+        return float((u - goal) @ H @ (u - goal)) / 2
+
+    def by_path(w: Tensor) -> Tensor:
+        return w + fl.iss_path(root, root @ (goal - w), t_max=2.0).w[-1]
+
+    def by_step(w: Tensor) -> Tensor:
+        return w - 0.3 * H @ (w - goal)
+
+    for adapt, exact in ((by_path, True), (by_step, False)):
+        for _ in range(10):
+            w = goal + 2 * torch.randn(5, generator=g, dtype=torch.float64)
+            steps = 1e-5 * torch.eye(5).double()
+            slope = torch.tensor([loss(adapt(w + e)) - loss(adapt(w - e)) for e in steps]) / 2e-5
+            plain = H @ (adapt(w) - goal)
+            assert bool((slope - plain).abs().max() < 1e-6) == exact
+            if exact:
+                assert bool((plain[adapt(w) != w].abs() < 1e-9).all())
+
+
+@pytest.mark.parametrize("s", [1, 4, 5])
+def test_the_irrepresentable_value_of_few_among_many(s: int) -> None:
+    """Proposition 14.10: from stacked data with orthonormal columns, for all signs."""
+    m, d, n = 9, 2, 4
+    X = n**0.5 * torch.linalg.qr(torch.randn(m, n, d, generator=seeded(), dtype=torch.float64)).Q
+    A, B = X.flatten(0, 1), torch.block_diag(*X)
+    design = B - A @ torch.linalg.lstsq(A, B).solution
+    gram = (design.T @ design).view(m, d, m, d)
+    assert gram[:, 0, :, 1].abs().max() < 1e-12  # numbers do not mix
+    G = gram[:, 0, :, 0]
+    value = (G[s:, :s] @ torch.linalg.inv(G[:s, :s])).abs().sum(1).max()
+    assert float(value) == pytest.approx(s / (m - s))
+
+
 # --- in rounds ---------------------------------------------------------------------------------
 
 
@@ -207,6 +387,7 @@ def accounts(state) -> Tensor:
 
 @pytest.mark.parametrize("steps", [1, 4])
 def test_accounts_balance_whatever_the_local_steps(steps: int) -> None:
+    """Theorem 14.8, part 2."""
     clients = quadratics(5, 3)
     state = run_path(clients, rounds=40, steps=steps, kappa=3.0, lr=0.05)
     balance = torch.einsum("i,ij->j", clients.p, accounts(state))
@@ -225,6 +406,7 @@ def test_a_cohort_keeps_the_balance_with_its_share_as_the_servers_step() -> None
 
 
 def test_the_drift_is_gone_at_the_end() -> None:
+    """Theorem 14.8, part 3, with FedAvg's drift beside it."""
     A, goals, p = random_quadratics(5, 3)
     clients = quadratic_clients(A, goals, p)
     state = run_path(clients, rounds=1500, steps=5, kappa=20.0, lr=0.02)
@@ -278,7 +460,7 @@ def test_with_a_large_kappa_it_is_the_exact_path() -> None:
 
 
 def test_steps_up_to_the_bound_descend_and_beyond_it_need_not() -> None:
-    """Two clients, one number, both personal: the curvature in the p-metric is 2L (L = 1)."""
+    """Theorem 14.8, part 1: two clients, one number, both personal, curvature 2L with L = 1."""
     far = quadratic_clients(torch.ones(2, 1, 1), torch.tensor([[-5.0], [9.0]]))
 
     def losses(share: float) -> Tensor:
