@@ -228,8 +228,9 @@ def test_only_the_first_clients_are_bad_and_the_score_is_clean() -> None:
             assert torch.equal(scene.learn.y[:wrong], clean.learn.y[:wrong] + scenes.LIE)
             assert torch.equal(scene.spare.y, clean.spare.y)
         elif wrong:
-            agree = (scene.learn.y[:wrong] == clean.learn.y[:wrong]).double().mean()
-            assert 0.05 < float(agree) < 0.15
+            for side in ("learn", "spare"):
+                bad, good = (getattr(one, side).y[:wrong] for one in (scene, clean))
+                assert 0.03 < float((bad == good).double().mean()) < 0.17
 
 
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +272,7 @@ def test_the_runs_end_to_end_on_toys(monkeypatch, tmp_path, name: str) -> None:
 
 def test_found_rows_are_counted_by_client_and_place(monkeypatch) -> None:
     scene = tiny()
-    found = [rounds.Entry("3.weight", c, p, 1) for c, p in ((0, 1), (2, 0), (1, 2), (0, 0))]
+    found = [rounds.Entry("3.weight", c, p, 1) for c, p in ((0, 1), (2, 2), (1, 2), (0, 0))]
     monkeypatch.setattr(scenes, "first_entries", lambda *_, **__: found)
     pairs = torch.tensor([[0, 1], [1, 0], [0, 2], [1, 2]])
     way = rounds.shared(scene, {"lr": 0.1})
