@@ -31,6 +31,7 @@ class Plan(NamedTuple):
     question: str
     setting: str
     note: str
+    grids: Callable[[], dict[str, tuple[float, ...]]] = scenes.grids
 
 
 def main(name: str, *, root: str | None = None, folder: str | Path | None = None) -> None:
@@ -48,6 +49,7 @@ def main(name: str, *, root: str | None = None, folder: str | Path | None = None
         command=f"python -m fedlearn_book.reproductions {name}",
         setting=plan.setting,
         note=plan.note,
+        grids={method: list(values) for method, values in plan.grids().items()},
     )
 
 
@@ -163,10 +165,12 @@ PLANS = {
         "Excess error, mean over clients, then mean ± half-width of the 95 % interval over seeds. "
         "*Minus path*: the difference in the same seed. *Own numbers*: of a client, where its "
         "model differs from the shared one. *New*: clients nobody has seen, with so many samples, "
-        "who adapt the shared model; how far, other new clients have chosen.",
+        "who adapt the shared model; how far, other new clients have chosen. *Error of w*: the "
+        "squared distance of the shared model from the truth.",
+        linear.grids,
     ),
     "personal_path_hospitals": Plan(
-        crossed(("hospitals",), 20),
+        crossed(("hospitals",), 15),
         scenes.compute_hospitals,
         partial(summarize_scenes, ("log likelihood", "accuracy"), "FedAvg + ft", {}),
         (scenes.__name__,),
@@ -175,15 +179,16 @@ PLANS = {
         "for each hospital, than a model for each? And which numbers become personal first?",
         f"logistic regression, full gradients, one local step of {scenes.HEART_STEP:g}; "
         f"{scenes.HEART_ROUNDS[0]} rounds of FedAvg, then {scenes.HEART_ROUNDS[1]} rounds of each "
-        "method; 20 splits of the patients: three fifths to learn, one to choose, one to score; "
+        "method; 15 splits of the patients: three fifths to learn, one to choose, one to score; "
         "hospitals weigh the same",
         "Log loss and accuracy (percent) of held-out patients, mean over hospitals, then mean ± "
         "half-width of the 95 % interval over splits, which share most of their patients: too "
         "narrow. *Own numbers*: of 14, in which a hospital's model differs from the shared one. "
         "*At an edge*: how often the chosen setting or round was the last of its grid.",
+        scenes.heart_grids,
     ),
     "personal_path_swaps": Plan(
-        crossed(("swaps",), 6),
+        crossed(("swaps",), 8),
         scenes.compute_swaps,
         partial(summarize_scenes, ("accuracy",), "FedAvg + ft", {"swaps": "two labels swapped"}),
         (scenes.__name__,),
@@ -226,6 +231,7 @@ PLANS = {
         "median client chooses",
         "Squared distance of the shared model from the truth, mean ± half-width of the 95 % "
         "interval over seeds. *Minus path*: the difference in the same seed.",
+        linear.grids,
     ),
     "personal_path_images": Plan(
         crossed(("two groups", "dirichlet 0.3"), 5),

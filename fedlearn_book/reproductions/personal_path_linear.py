@@ -405,3 +405,8 @@ def expected(words: str) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=words)
         yield
+
+
+def grids() -> dict[str, tuple[float, ...]]:
+    """What the methods may choose from; the path's known clients may stop at each knot."""
+    return {"FedAvg + ft": STEPS, "Ditto, joint ridge, LASSO": LAMBDAS, "path": TIMES}

@@ -53,17 +53,17 @@ from fedlearn_lib.trees import Params
 
 CLIENTS, HIDDEN, STEPS, BATCH, ROUNDS, EVERY = 20, 40, 5, 20, (60, 60), 4
 GROUPS_A, ALPHA, LEAST = 44, 0.3, 20
-START_LR = (0.1, 0.3, 0.6, 1.0)
-LR = (0.01, 0.03, 0.1, 0.3, 0.6)  # of fine-tuning
-PART_LR = (0.03, 0.1, 0.3, 1.0, 3.0)  # of an own last layer
-BIAS_LR = (0.1, 0.3, 1.0, 3.0, 10.0)
+START_LR = (0.1, 0.3, 0.8, 1.5, 3.0)  # of FedAvg
+LR = (0.03, 0.1, 0.3, 0.8, 2.0)  # of fine-tuning
+PART_LR = (0.1, 0.3, 1.0, 3.0, 10.0)  # of an own last layer
+BIAS_LR = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 LAMBDA = (0.001, 0.005, 0.02, 0.1, 0.5)
-KAPPA = (0.001, 0.01, 0.05, 0.2, 0.5, 1.5)
-ORDER_KAPPA = 0.1  # where one asks who enters first
+KAPPA = (0.001, 0.01, 0.1, 0.4, 1.5, 5.0)
+ORDER_KAPPA = 0.4  # where one asks who enters first
 HEART_STEP, HEART_ROUNDS, HEART_EVERY = 0.9, (400, 500), 10
-HEART_LR = (0.01, 0.03, 0.1, 0.3)
-HEART_LAMBDA = (0.003, 0.01, 0.03, 0.1, 0.3)
-HEART_KAPPA = (0.01, 0.1, 0.3, 1.0)
+HEART_LR = (0.1, 0.3)
+HEART_LAMBDA = (0.003, 0.03, 0.1, 0.3, 1.0, 3.0)
+HEART_KAPPA = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
 EXACT_KAPPA = 3.0  # near the exact path
 LIE = 100  # is added to the labels of a client that sends the opposite of its change
 WRONG = {
@@ -376,3 +376,19 @@ def only_shared(scene: Scene, kappa: float, kind: str, step: float) -> Way:
     """The path, judged by its shared model."""
     way = path(scene, {"kappa": kappa}, kind, step)
     return way._replace(used=one_for_all(scene), counted=lambda state: {})
+
+
+def grids() -> dict[str, tuple[float, ...]]:
+    """What the methods may choose from in networks, beside the round."""
+    return {
+        "FedAvg": START_LR, "FedAvg + ft": LR, "own last layer": PART_LR, "Ditto": LAMBDA,
+        "own output biases": BIAS_LR, "path": KAPPA,
+    }  # fmt: skip
+
+
+def heart_grids() -> dict[str, tuple[float, ...]]:
+    """What the methods may choose from at the hospitals, beside the round."""
+    return {
+        "FedAvg": (HEART_STEP,), "FedAvg + ft": HEART_LR, "local": HEART_LR,
+        "Ditto": HEART_LAMBDA, "path": HEART_KAPPA,
+    }  # fmt: skip
