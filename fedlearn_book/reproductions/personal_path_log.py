@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from fedlearn_book.reproductions import personal_path_linear as linear
+from fedlearn_book.reproductions import personal_path_scenes as scenes
 from fedlearn_book.reproductions import read
 from fedlearn_book.reproductions.personal_path import shown
 from fedlearn_book.reproductions.record import matching
@@ -63,6 +64,18 @@ def wrong_linear() -> Table:
             row.append(shown([one["w"][method] for one in own], 3))
         rows.append(row)
     return {"columns": ["shared model of", *linear.WRONG], "rows": rows}
+
+
+def wrong_networks() -> Table:
+    """Accuracy of the shared model in percent, one column a world of wrong clients."""
+    rows = []
+    for method in results("corrupted", "none")[0]["scores"]:
+        row = [method]
+        for world in scenes.WRONG:
+            own = [one["scores"][method]["accuracy"] for one in results("corrupted", world)]
+            row.append(shown([100 * value for value in own], 1))
+        rows.append(row)
+    return {"columns": ["shared model of", *scenes.WRONG], "rows": rows}
 
 
 def networks(name: str, worlds: Sequence[str], against: str) -> Table:
