@@ -15,7 +15,7 @@ def _shares(change: Tensor, eta: float) -> Tensor:
 
 
 def _read_sum(sent: Tensor, bits: int) -> Tensor:
-    half = 2 ** (bits - 1)
+    half = 1 << (bits - 1)
     return (sent.sum(0) + half) % (2 * half) - half
 
 
@@ -45,7 +45,7 @@ def _wide_rounding(x: Tensor, levels: int) -> Tensor:
 
 
 _CHANGE = torch.tensor([0.2, -0.05, -0.1, -0.05], dtype=torch.float64)
-_CLOCK = torch.tensor([[250, 3], [1, 250], [7, 2]])
+_CLOCK = torch.tensor([[150, 250], [150, 1], [7, 1]])
 _X = torch.tensor([1.0, -0.4, 0.15, 0.7, -0.05], dtype=torch.float64)
 _EPS = torch.tensor([0.5, 2.0, 8.0], dtype=torch.float64)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedlearn_lib._checked import checked
 from fedlearn_lib._checks import check_integers, check_model
-from fedlearn_lib._explained import explained_as
+from fedlearn_lib._shapes import shown
 from fedlearn_lib.trees import Params, axpy, dot
 
 
@@ -79,6 +79,8 @@ def match_message(
     """
     check_integers(steps=steps)
     check_model("sent", sent)
+    if not all(v.is_floating_point() for v in sent.values()):
+        raise ValueError("sent must hold real floats in every leaf; take it from a client")
     scale = dot(sent, sent).detach()
     if not float(scale) > 0:
         raise ValueError("sent must not be zero everywhere, for zero says nothing about x; resend")
@@ -92,8 +94,9 @@ def match_message(
 
     def misfit() -> Tensor:
         search.zero_grad()
-        with explained_as(sent=sent):
-            gap = axpy(-1.0, sent, message_of(x))
+        made = message_of(x)
+        _check_made(made, sent)
+        gap = axpy(-1.0, sent, made)
         value = dot(gap, gap) / scale
         value.backward()
         return value
@@ -101,3 +104,13 @@ def match_message(
     with torch.enable_grad():
         search.step(misfit)
         return x.detach(), float(misfit().detach())
+
+
+def _check_made(made: object, sent: Params) -> None:
+    """Refuse a procedure whose message has not the names and shapes of the one that was sent."""
+    shapes = {name: v.shape for name, v in sent.items()}
+    if not isinstance(made, dict) or shapes != {k: getattr(v, "shape", 0) for k, v in made.items()}:
+        raise ValueError(
+            "message_of must return for x0 a message like sent, with its names and shapes, got "
+            f"{shown(made)} for {shown(sent)}; give x0 the shape of the inputs"
+        )

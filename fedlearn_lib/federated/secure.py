@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fedlearn_lib._checked import checked
-from fedlearn_lib._checks import check_integers, check_positive
+from fedlearn_lib._checks import check_integers, check_memory, check_positive
 
 BITS = 32  # the group has 2^32 elements
 PRIME = 2**31 - 1  # secrets and shares are numbers below it
@@ -61,6 +61,7 @@ def mask_of(i: int, seeds: Tensor, size: int, *, bits: int = BITS) -> Tensor:
     """
     check_integers(0, i=i)
     check_integers(size=size, bits=bits)
+    check_memory(size, size=size)
     _check_seeds(seeds, bits)
     if i >= len(seeds):
         raise ValueError(f"i must be a client from 0 to {len(seeds) - 1}, got {i}; correct i")
