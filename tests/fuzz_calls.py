@@ -356,6 +356,7 @@ VALID: dict[str, Callable[[], Call]] = {
         federated.renyi_epsilon, sigma=1.0, rounds=3, delta=0.01, share=0.5
     ),
     "gaussian_delta": lambda: call(federated.gaussian_delta, epsilon=1.0, sigma=1.0, rounds=3),
+    "gaussian_epsilon": lambda: call(federated.gaussian_epsilon, delta=0.01, sigma=1.0, rounds=3),
     "largest_power": lambda: call(
         federated.largest_power, false_alarms=0.1, sigma=1.0, rounds=3
     ),

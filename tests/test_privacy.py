@@ -13,6 +13,7 @@ from toy_clients import seeded
 from fedlearn_lib.federated import (
     clip,
     gaussian_delta,
+    gaussian_epsilon,
     gaussian_renyi,
     largest_power,
     noisy_mean,
@@ -120,6 +121,12 @@ def test_delta_is_the_largest_excess_over_all_sets(mu: float) -> None:
             assert math.isclose(gaussian_delta(epsilon, 1 / mu), value, abs_tol=1e-9)
     assert gaussian_delta(1.0, 3.0, rounds=4) == pytest.approx(gaussian_delta(1.0, 1.5))
     assert gaussian_delta(5000.0, 1.0) == 0.0
+    for delta in (1e-9, 0.01, 0.1):
+        epsilon = gaussian_epsilon(delta, 1 / mu)
+        assert epsilon == pytest.approx(0) or gaussian_delta(epsilon, 1 / mu) == pytest.approx(
+            delta
+        )
+        assert gaussian_delta(epsilon * 0.999, 1 / mu) >= delta or epsilon < 1e-9
 
 
 def test_noise_of_several_sizes_adds_up_in_squares() -> None:
@@ -229,6 +236,7 @@ def test_noise_on_a_support() -> None:
         (lambda: sampled_renyi(2, 1.0, 0.0), "share must be"),
         (lambda: renyi_epsilon(1.0, rounds=1, delta=0.0), "delta must be"),
         (lambda: gaussian_delta(-1.0, 1.0), "epsilon must be"),
+        (lambda: gaussian_epsilon(0.0, 1.0), "delta must be"),
         (lambda: largest_power(0.0, 1.0), "false_alarms must be"),
     ],
 )

@@ -34,6 +34,7 @@ from fedlearn_lib.federated.pfedme import pfedme
 from fedlearn_lib.federated.privacy import (
     clip,
     gaussian_delta,
+    gaussian_epsilon,
     gaussian_renyi,
     largest_power,
     noisy_mean,
@@ -79,6 +80,7 @@ __all__ = [
     "fedprox",
     "fedrep",
     "gaussian_delta",
+    "gaussian_epsilon",
     "gaussian_renyi",
     "gradient",
     "gradient_dissimilarity",

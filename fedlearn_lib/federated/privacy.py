@@ -144,6 +144,29 @@ def gaussian_delta(epsilon: float, sigma: float, rounds: int = 1) -> float:
 
 
 @checked()
+def gaussian_epsilon(delta: float, sigma: float, rounds: int = 1) -> float:
+    r"""Return the smallest $\varepsilon$ for which K rounds are $(\varepsilon,\delta)$-private.
+
+    It solves ``gaussian_delta(epsilon, sigma, rounds) == delta`` by bisection, and is zero where
+    $\delta$ alone is enough.
+
+    >>> round(gaussian_epsilon(0.1269, sigma=1.0), 3)
+    1.0
+    """
+    _check_share("delta", delta)
+    check_positive(sigma=sigma)
+    check_integers(rounds=rounds)
+    low, high = 0.0, 1.0
+    while gaussian_delta(high, sigma, rounds) > delta:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = gaussian_delta(middle, sigma, rounds) > delta
+        low, high = (middle, high) if above else (low, middle)
+    return high
+
+
+@checked()
 def largest_power(false_alarms: float, sigma: float, rounds: int = 1) -> float:
     r"""Return $\Phi(\Phi^{-1}(a)+\sqrt K/\sigma)$, the best chance to notice a client.
 
