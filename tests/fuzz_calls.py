@@ -339,6 +339,53 @@ VALID: dict[str, Callable[[], Call]] = {
     "sliced_wasserstein": lambda: call(
         federated.sliced_wasserstein, clients=clients(), order=1, directions=5, generator=seeded()
     ),
+    "keep_top": lambda: call(federated.keep_top, x=drawn(3, 5), count=2),
+    "quantize": lambda: call(federated.quantize, x=drawn(3, 5), levels=2, generator=seeded()),
+    "message_bytes": lambda: call(federated.message_bytes, numbers=100, bits=8.0, kept=10),
+    "as_rows": lambda: call(federated.as_rows, messages=own()),
+    "as_leaves": lambda: call(
+        federated.as_leaves, row=drawn(sum(v.numel() for v in w().values())), like=w()
+    ),
+    "label_shares": lambda: call(
+        federated.label_shares, slope=drawn(3), predicted=torch.full((3,), 1 / 3)
+    ),
+    "inputs_from_rows": lambda: call(
+        federated.inputs_from_rows, weights=drawn(3, 4), biases=drawn(3)
+    ),
+    "match_message": lambda: call(
+        federated.match_message, message_of=lambda x: {"w": 2 * x}, sent={"w": drawn(3)},
+        x0=torch.zeros(3), steps=3,
+    ),
+    "to_grid": lambda: call(federated.to_grid, x=drawn(3, 5), width=0.1),
+    "pair_seeds": lambda: call(federated.pair_seeds, m=3, generator=seeded()),
+    "mask_of": lambda: call(
+        federated.mask_of, i=1, seeds=federated.pair_seeds(3, generator=seeded()), size=4, bits=32
+    ),
+    "masked": lambda: call(
+        federated.masked, values=federated.to_grid(drawn(3, 5), 0.1),
+        seeds=federated.pair_seeds(3, generator=seeded()), bits=32,
+    ),
+    "sum_of_masked": lambda: call(
+        federated.sum_of_masked, sent=federated.to_grid(drawn(3, 5), 0.1), bits=32
+    ),
+    "split_secret": lambda: call(
+        federated.split_secret, secret=5, needed=2, holders=3, generator=seeded()
+    ),
+    "join_secret": lambda: call(federated.join_secret, shares=[(1, 5), (2, 8)]),
+    "clip": lambda: call(federated.clip, x=drawn(3, 5), bound=0.5),
+    "noisy_mean": lambda: call(
+        federated.noisy_mean, x=drawn(3, 5), bound=0.5, sigma=1.0, generator=seeded()
+    ),
+    "gaussian_renyi": lambda: call(federated.gaussian_renyi, order=2.0, sigma=1.0, rounds=3),
+    "sampled_renyi": lambda: call(federated.sampled_renyi, order=3, sigma=1.0, share=0.5),
+    "renyi_epsilon": lambda: call(
+        federated.renyi_epsilon, sigma=1.0, rounds=3, delta=0.01, share=0.5
+    ),
+    "gaussian_delta": lambda: call(federated.gaussian_delta, epsilon=1.0, sigma=1.0, rounds=3),
+    "gaussian_epsilon": lambda: call(federated.gaussian_epsilon, delta=0.01, sigma=1.0, rounds=3),
+    "largest_power": lambda: call(
+        federated.largest_power, false_alarms=0.1, sigma=1.0, rounds=3
+    ),
     # sparse
     "L1": lambda: call(fl.L1, scale=0.5, weights=torch.ones(3)),
     "L1.value": lambda: call(fl.L1(0.5).value, x=drawn(3)),

@@ -1,4 +1,4 @@
-"""Ties of the exercises of chapters 1 to 7 and 14."""
+"""Ties of the exercises of chapters 1 to 7, 14 and 15."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ from fedlearn_lib.data import quadratic_clients, quadratic_loss
 from fedlearn_lib.federated import (
     anchored_oracle,
     descend,
+    label_shares,
     personal_path,
     personalization_path,
+    renyi_epsilon,
     scaffold,
+    sum_of_masked,
 )
 from fedlearn_lib.theory import (
     joint_lipschitz,
@@ -424,3 +427,54 @@ def path_round(
         for Vi, goal in zip(V, c, strict=True)
     ]
     return found, w + torch.stack([change["w"] for change, _ in sent]).mean(0)
+
+
+# ----- chapter 15: what leaves the client --------------------------------------------------------
+
+
+@tie("shares from a message", lambda g: (number(g, 0.1, 2.0) * (shares(g, 5) - 0.2), 0.5))
+def message_shares(found: Tensor, change: Tensor, eta: float) -> Pair:
+    """The library's, from the gradient along which one step was taken."""
+    return found, label_shares(-change / eta)
+
+
+@tie("read a masked sum", lambda g: (torch.randint(256, (4, 6), generator=g), 8))
+def clock_sum(found: Tensor, sent: Tensor, bits: int) -> Pair:
+    """The library's, of what clients send."""
+    return found, sum_of_masked(sent, bits=bits)
+
+
+@tie(
+    "secret from shares",
+    lambda g: (torch.randperm(10, generator=g)[:3] + 1, torch.randint(11, (3,), generator=g), 11),
+)
+def shared_secret(found: Tensor, x: Tensor, y: Tensor, q: int) -> Pair:
+    """The constant term of the only polynomial through the points, of all that there are."""
+    points = list(zip(x.tolist(), y.tolist(), strict=True))
+    fitting = [
+        c for c in product(range(q), repeat=len(points))
+        if all(sum(a * u**k for k, a in enumerate(c)) % q == v for u, v in points)
+    ]  # fmt: skip
+    ((constant, *_),) = fitting
+    return found, constant
+
+
+@tie("noise for a budget", lambda g: (uniform(g, 0.1, 9.0, 3), whole(g, 1, 50), 1e-5))
+def budget_noise(found: Tensor, epsilon: Tensor, rounds: int, delta: float) -> Pair:
+    """The library's account of runs with this noise is the budget."""
+    spent = [renyi_epsilon(sigma, rounds=rounds, delta=delta) for sigma in found.tolist()]
+    return spent, epsilon
+
+
+@tie("rounding error", lambda g: (normal(g, 6), whole(g, 1, 5)))
+def rounded(found: Tensor, x: Tensor, levels: int) -> Pair:
+    """The mean over all ways to round up or down, each with its probability."""
+    width = float(x.abs().max()) / levels
+    low = torch.floor(x / width + 1e-12)
+    up = (x / width - low).clamp(min=0)
+    total = 0.0
+    for ways in product([0.0, 1.0], repeat=len(x)):
+        chosen = torch.tensor(ways, dtype=x.dtype)
+        chance = torch.where(chosen == 1, up, 1 - up).prod()
+        total += float(chance * ((low + chosen) * width - x).square().sum())
+    return found, total
