@@ -24,6 +24,8 @@ ORDER = (
     "federated.heterogeneity", "federated.transport", "federated.fedprox", "federated.pfedme",
     "federated.ditto", "federated.local", "federated.reptile", "federated.scaffold",
     "federated.fedrep", "federated.personalization_path", "federated.personal_path",
+    "federated.messages", "federated.leakage", "federated.secure", "federated.privacy",
+    "federated.compression",
     "sparse.penalties", "sparse.path", "sparse.iss", "sparse.certificate", "sparse.curvature",
     "sparse.lbi", "sparse.stopping", "sparse.order", "sparse.split", "sparse.groups",
     "sparse.optim", "sparse.forecast", "sparse.recorder",
