@@ -489,7 +489,7 @@ def test_the_start_of_two_hospitals_is_dragged(visit: Visit):
 
 def test_the_tour_has_its_length_and_its_figures(visit: Visit):
     tab = visit(TOUR)
-    assert tab.locator(".live .fl-figure").count() == 4
+    assert tab.locator(".live .fl-figure").count() == 5
     words = tab.locator("main article").evaluate(
         """(article) => {
           const copy = article.cloneNode(true);
@@ -545,3 +545,7 @@ def test_every_number_of_the_tour_has_its_source() -> None:
     kept = row_of("tickets_mnist", "20 %")
     assert f"reach {kept[1]} percent" in text
     assert f"as many in each layer, reach {kept[5]}" in text
+    clock = cell_text("14", "c14-permutation")
+    first, earliest = re.search(r"t₁ = ([\d.]+).*earliest ([\d.]+)", clock, re.S).groups()  # type: ignore[union-attr]
+    assert f"it is {first}, and when the same" in text
+    assert f"by lot, {earliest} is the earliest of a thousand deals" in text
