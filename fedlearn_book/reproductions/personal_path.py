@@ -219,6 +219,7 @@ PLANS = {
         "Accuracy of the shared model on clean images, in percent, mean ± half-width of the 95 % "
         "interval over seeds. *At an edge*: how often the chosen setting or round was the last of "
         "its grid, and not the start itself.",
+        scenes.wrong_grids,
     ),
     "personal_path_corrupted_linear": Plan(
         crossed(tuple(linear.WRONG), 30),

@@ -56,7 +56,7 @@ GROUPS_A, ALPHA, LEAST = 44, 0.3, 20
 START_LR = (0.1, 0.3, 0.8, 1.5, 3.0)  # of FedAvg
 LR = (0.03, 0.1, 0.3, 0.8, 2.0)  # of fine-tuning
 PART_LR = (0.1, 0.3, 1.0, 3.0, 10.0)  # of an own last layer
-BIAS_LR = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+BIAS_LR = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 LAMBDA = (0.001, 0.005, 0.02, 0.1, 0.5)
 KAPPA = (0.001, 0.01, 0.1, 0.4, 1.5, 5.0)
 ORDER_KAPPA = 0.4  # where one asks who enters first
@@ -384,6 +384,11 @@ def grids() -> dict[str, tuple[float, ...]]:
         "FedAvg": START_LR, "FedAvg + ft": LR, "own last layer": PART_LR, "Ditto": LAMBDA,
         "own output biases": BIAS_LR, "path": KAPPA,
     }  # fmt: skip
+
+
+def wrong_grids() -> dict[str, tuple[float, ...]]:
+    """What the methods may choose from where some clients are wrong, beside the round."""
+    return {"FedAvg, median at the server": START_LR, "path": KAPPA}
 
 
 def heart_grids() -> dict[str, tuple[float, ...]]:
