@@ -547,5 +547,5 @@ def test_every_number_of_the_tour_has_its_source() -> None:
     assert f"as many in each layer, reach {kept[5]}" in text
     clock = cell_text("14", "c14-permutation")
     first, earliest = re.search(r"t₁ = ([\d.]+).*earliest ([\d.]+)", clock, re.S).groups()  # type: ignore[union-attr]
-    assert f"it is {first}, and when the same" in text
+    assert f"a clock: it is {first}, and when the same" in text
     assert f"by lot, {earliest} is the earliest of a thousand deals" in text
