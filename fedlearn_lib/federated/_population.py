@@ -130,6 +130,27 @@ def check_state(function: str, state: object) -> None:
         )
 
 
+def check_same_kind(state: object, fresh: object) -> None:
+    """Refuse a state that the algorithm would not have returned for this w0 and these clients."""
+    given, needed = outline(state), outline(fresh)
+    if given != needed:
+        raise ValueError(
+            f"state must be what a run of the same algorithm, model and clients returned, {needed}; "
+            f"got {given}; leave it out to begin at w0"
+        )
+
+
+def outline(tree: object) -> object:
+    """Return the names, shapes and dtypes in a state: tensors in dictionaries and named tuples."""
+    if isinstance(tree, Tensor):
+        return tuple(tree.shape), str(tree.dtype)
+    if isinstance(tree, tuple) and hasattr(tree, "_asdict"):
+        return type(tree).__name__, outline(tree._asdict())
+    if isinstance(tree, dict):
+        return {name: outline(leaf) for name, leaf in tree.items()}
+    return type(tree).__name__
+
+
 def try_one_step(
     algorithm: Algorithm[S, M], w0: Params, clients: Population, *, steps: int, batch: int | None
 ) -> int:

@@ -15,6 +15,7 @@ from fedlearn_lib.data.clients import Batch
 from fedlearn_lib.federated._population import (
     Population,
     check_run,
+    check_same_kind,
     check_state,
     draw_from,
     try_one_step,
@@ -45,6 +46,7 @@ def run(
     generator: torch.Generator,
     probe: Callable[[Any], Mapping[str, float] | None] | None = None,
     how: str = "vmap",
+    state: Remembers | None = None,
 ) -> tuple[Remembers, History]:
     r"""Run ``rounds`` rounds: sample clients, let each take τ steps, average, update.
 
@@ -61,6 +63,9 @@ def run(
     probe : ``state -> {name: number}`` with the same names each time, called before the first
         and after every round; ``None`` leaves the round out of the history.
     how : see :func:`fedlearn_lib.map_clients`.
+    state : to go on where an earlier run of the same algorithm ended, the state it returned, with
+        the generator as that run left it: the rounds are those of one long run. ``probe`` is then
+        called after each new round only.
 
     Returns
     -------
@@ -94,11 +99,15 @@ def run(
     drawn = try_one_step(algorithm, w0, clients, steps=steps, batch=batch) if rounds else 0
     first = None if algorithm.own is None else algorithm.own(w0)
     own = first and {k: v.expand(clients.m, *v.shape).clone() for k, v in first.items()}
+    if state is not None:
+        check_same_kind(state, _state(server, own))
+        server, own = (state.server, state.own) if isinstance(state, OwnState) else (state, own)
     size = chunk_of(w0, cohort, own, drawn)
     draw = partial(
         draw_from, clients, steps=steps, draws=algorithm.draws, batch=batch, generator=generator
     )
-    _record(history, _state(server, own), probe)
+    if state is None:
+        _record(history, _state(server, own), probe)
     for _ in range(rounds):
         ids = sample_cohort(clients.m, cohort, generator=generator)
         shares = weights_from(clients, ids)
