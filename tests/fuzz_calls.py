@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import fedlearn_lib as fl
 from fedlearn_lib import data, federated, sparse, structure, theory
+from fedlearn_lib.engines import torch_dist
 from fedlearn_lib.sparse.stopping import squared_error
 
 
@@ -272,7 +273,8 @@ VALID: dict[str, Callable[[], Call]] = {
     ),
     "run": lambda: call(
         fl.run, algorithm=fl.fedavg(oracle(), lr=0.1), w0=w(), clients=clients(),
-        generator=seeded(), probe=lambda state: {"round": state.round}, **RUN,
+        generator=seeded(), probe=lambda state: {"round": state.round},
+        state=federated.State(w()), **RUN,
     ),
     "sample_cohort": lambda: call(federated.sample_cohort, m=10, cohort=3, generator=seeded()),
     "evaluate": lambda: call(
@@ -338,6 +340,17 @@ VALID: dict[str, Callable[[], Call]] = {
     ),
     "sliced_wasserstein": lambda: call(
         federated.sliced_wasserstein, clients=clients(), order=1, directions=5, generator=seeded()
+    ),
+    # engines
+    "Shard": lambda: call(torch_dist.Shard, clients=clients(), first=1, last=3),
+    "Shard.of": lambda: call(torch_dist.Shard.of, clients=clients(), rank=1, processes=2),
+    "Shard.weights": lambda: call(torch_dist.Shard(clients(), 0, 3).weights, ids=ids()),
+    "Shard.draw": lambda: call(
+        torch_dist.Shard(clients(), 1, 3).draw, ids=torch.arange(2), steps=2, draws=1, batch=2,
+        generator=seeded(),
+    ),
+    "all_reduced": lambda: call(
+        torch_dist.all_reduced, algorithm=fl.fedavg(oracle(), lr=0.1), weight=0.5
     ),
     # sparse
     "L1": lambda: call(fl.L1, scale=0.5, weights=torch.ones(3)),
@@ -543,6 +556,7 @@ EXEMPT = {
     **dict.fromkeys(
         ["Bound", "Certificate", "Cost", "Dataset", "Descent", "History", "OwnState", "Run",
          "ScaffoldState", "Selection", "SplitState", "State"], RECORD),
+    "run_saved": "it writes files; run checks the rest, and test_run_saved what it adds",
     "Algorithm": "a record of functions; run checks it",
     "Penalty": "a protocol: nobody makes one",
     "use_book_style": "takes nothing and changes matplotlib's settings",
@@ -561,7 +575,7 @@ MEANT = {
     ("magnitude_masks", "keep", "half"),  # a share in the place of counts
     ("random_masks", "keep", "dict"),  # counts, of nothing
     ("load", "root", "word"),  # a folder's name
-    ("Clients.draw", "batch", "none"), ("run", "batch", "none"),  # each client's whole data
+    *((name, "batch", "none") for name in ("Clients.draw", "Shard.draw", "run")),  # whole data
     *[(name, "state", f"server=round={kind}")  # they do not look at the round
       for name in ("personal_models", "path_models") for kind in ("none", "word", "object")],
     ("personal_path", "penalty", "dict"),  # run holds its names against those of the model
@@ -583,7 +597,7 @@ LOSS_SAYS = {("retrain", "start"): "w", ("retrain", "batches"): "batch"}
 #: Plain arithmetic, whose docstrings say that NaN comes out where NaN goes in. And Clients, whose
 #: padding may hold anything: Clients.of refuses NaN. The score of a diverged model is NaN.
 ARITHMETIC = {
-    "Clients", "FlatClients", "evaluate",
+    "Clients", "FlatClients", "Shard", "Shard.of", "evaluate",
     "axpy", "dot", "norm", "weighted_mean", "loss_of()", "gradient()", "hvp", "adapt",
     "maml_gradient()", "map_clients", "anchored_oracle()", "partial_oracle()", "descend",
     "quadratic_loss", "L1.value", "L1.prox", "L1.residual", "GroupL2.value", "GroupL2.prox",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch import multiprocessing, nn
 from toy_clients import ragged_clients, seeded
-from torch import nn
 
 from fedlearn_lib import (
     SplitLBI,
@@ -100,7 +100,8 @@ def unequal_models(rank: int, processes: int) -> str:
 
 
 def group(processes: int, what: Callable[..., Any], folder: Path) -> list[Any]:
-    mp.spawn(work, (processes, str(folder), what.__name__), nprocs=processes)
+    given = (processes, str(folder), what.__name__)
+    multiprocessing.spawn(work, given, nprocs=processes)  # type: ignore[attr-defined]
     return [torch.load(folder / f"{rank}.pt") for rank in range(processes)]
 
 
@@ -141,7 +142,8 @@ def test_processes_that_start_from_different_models_are_refused(tmp_path: Path) 
 @pytest.fixture
 def alone() -> Iterator[None]:
     """A group of one process."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield
     dist.destroy_process_group()
 
@@ -162,7 +164,7 @@ def test_the_mean_does_not_depend_on_how_clients_are_divided() -> None:
     whole = weighted_mean(x, p / p.sum())["w"]
     for cuts in range(1, 2**6):
         ends = [0, *(k + 1 for k in range(6) if cuts >> k & 1), 7]
-        parts = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        parts = [slice(a, b) for a, b in pairwise(ends)]
         P = torch.stack([p[s].sum() for s in parts])
         means = [weighted_mean({"w": x["w"][s]}, p[s] / p[s].sum())["w"] for s in parts]
         torch.testing.assert_close(P @ torch.stack(means) / P.sum(), whole, rtol=0, atol=1e-14)

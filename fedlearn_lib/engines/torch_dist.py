@@ -45,11 +45,11 @@ class Shard(NamedTuple):
     def _check(self) -> None:
         _check_population(self.clients)
         check_integers(0, first=self.first)
-        check_integers(self.first + 1, last=self.last)
-        if self.last > self.clients.m:
+        check_integers(last=self.last)
+        if not self.first < self.last <= self.clients.m:
             raise ValueError(
-                f"last must be at most the number of clients {self.clients.m}, got {self.last}; "
-                "see Shard.of"
+                f"first must be below last, and last at most the number of clients "
+                f"{self.clients.m}, got {self.first} and {self.last}; see Shard.of"
             )
 
     @classmethod
@@ -83,7 +83,9 @@ class Shard(NamedTuple):
     @property
     def weight(self) -> float:
         r"""The weight of this process's clients among all, $\sum_{i\in\text{shard}}p_i$."""
-        return float(self.clients.weights(torch.arange(self.clients.m))[self.first : self.last].sum())
+        return float(
+            self.clients.weights(torch.arange(self.clients.m))[self.first : self.last].sum()
+        )
 
     @checked()
     def weights(self, ids: Tensor) -> Tensor:
@@ -211,11 +213,16 @@ def _check_same_start(w0: Params) -> None:
     }
     dist.all_gather_object(seen, mine)
     for rank, other in enumerate(seen):
-        odd = [k for k in (*seen[0], *other) if seen[0].get(k) != other.get(k)]
-        if odd or list(other) != list(seen[0]):
+        odd = [k for k in {**seen[0], **other} if seen[0].get(k) != other.get(k)]
+        if odd:
+            name = odd[0]
             raise ValueError(
-                f"w0 must be the same model in every process, got {odd[:1]} as "
-                f"{seen[0].get(*odd[:1], None) if odd else list(seen[0])} in process 0 and "
-                f"{other.get(*odd[:1], None) if odd else list(other)} in process {rank} "
-                "(shape, dtype, sum); build it from the same seed, or broadcast it"
+                f"w0 must be the same model in every process, got {name!r} as {seen[0].get(name)} "
+                f"in process 0 and {other.get(name)} in process {rank} (shape, dtype, sum); build "
+                "it from the same seed, or broadcast it"
+            )
+        if list(other) != list(seen[0]):
+            raise ValueError(
+                f"w0 must have its leaves in the same order in every process, got {list(other)} in "
+                f"process {rank} and {list(seen[0])} in process 0; sort them"
             )

@@ -29,6 +29,7 @@ from fedlearn_lib.federated.personal_path import path_models, personal_path
 from fedlearn_lib.federated.personalization_path import PersonalPath, personalization_path
 from fedlearn_lib.federated.pfedme import pfedme
 from fedlearn_lib.federated.reptile import reptile
+from fedlearn_lib.federated.resume import run_saved
 from fedlearn_lib.federated.scaffold import ScaffoldState, scaffold
 from fedlearn_lib.federated.simulate import History, run, sample_cohort
 from fedlearn_lib.federated.transport import (
@@ -71,6 +72,7 @@ __all__ = [
     "pfedme",
     "reptile",
     "run",
+    "run_saved",
     "sample_cohort",
     "scaffold",
     "sliced_wasserstein",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from fedlearn_lib._shapes import shown
 from fedlearn_lib.data.clients import Batch
 from fedlearn_lib.federated._population import (
     Population,
+    check_not_diverged,
     check_run,
     check_same_kind,
     check_state,
@@ -101,7 +102,9 @@ def run(
     own = first and {k: v.expand(clients.m, *v.shape).clone() for k, v in first.items()}
     if state is not None:
         check_same_kind(state, _state(server, own))
-        server, own = (state.server, state.own) if isinstance(state, OwnState) else (state, own)
+        check_not_diverged(state)
+        before, own = (state.server, state.own) if isinstance(state, OwnState) else (state, own)
+        server = cast(S, before)
     size = chunk_of(w0, cohort, own, drawn)
     draw = partial(
         draw_from, clients, steps=steps, draws=algorithm.draws, batch=batch, generator=generator
