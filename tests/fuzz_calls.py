@@ -541,6 +541,14 @@ VALID: dict[str, Callable[[], Call]] = {
     "split_estimate": lambda: call(
         theory.split_estimate, beta=drawn(3), gamma=torch.tensor([1.0, 0.0, 2.0]), D=torch.eye(3)
     ),
+    "slowest_exponential": lambda: call(
+        theory.slowest_exponential, mean=2.0, cohort=5, answers=4
+    ),
+    "slowest_lognormal": lambda: call(theory.slowest_lognormal, mu=0.5, sigma=0.5, cohort=5),
+    "slowest_lognormal_bound": lambda: call(
+        theory.slowest_lognormal_bound, mu=0.5, sigma=0.5, cohort=5
+    ),
+    "message_bytes": lambda: call(theory.message_bytes, numbers=10, support=3, width=4),
     "clean_until": lambda: call(
         theory.clean_until, X=X(), support=torch.tensor([True, True, False]), nu=1.0, sigma=0.5,
         delta=0.06, D=torch.eye(3),

@@ -23,6 +23,7 @@ NAMES = (
     "omniglot_search",
     "pfllib",
     "resnet_cifar10",
+    "scale",
     "split_auc",
     "tickets_cifar10",
     "tickets_fashion",

@@ -87,7 +87,8 @@ def run_saved(
             **options,
         )  # fmt: skip
         history = _joined(history, seen)
-        _write(file, {"mark": mark, "state": _emptied(state), "history": tuple(history),
+        write_tree(
+            file, {"mark": mark, "state": _emptied(state), "history": tuple(history),
                       "generator": generator.get_state()})  # fmt: skip
     return state, history
 
@@ -137,8 +138,8 @@ def _filled(like: Any, plain: Any) -> Any:
     return plain
 
 
-def _write(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a file that is whole or absent, whatever happens in between."""
+def write_tree(file: Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and numbers to a file that is whole or absent, whatever happens in between."""
     scratch = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
         with scratch.open("wb") as stream:
@@ -150,9 +151,15 @@ def _write(file: Path, content: Mapping[str, Any]) -> None:
         scratch.unlink(missing_ok=True)
 
 
+def read_tree(file: Path) -> dict[str, Any]:
+    """Return what :func:`write_tree` wrote."""
+    tree: dict[str, Any] = torch.load(file, weights_only=True)
+    return tree
+
+
 def _read(file: Path, mark: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        stored: dict[str, Any] = torch.load(file, weights_only=True)
+        stored = read_tree(file)
         old: dict[str, Any] = stored["mark"]
     except (RuntimeError, pickle.UnpicklingError, KeyError, TypeError, EOFError) as error:
         raise ValueError(
