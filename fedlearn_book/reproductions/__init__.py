@@ -16,6 +16,7 @@ NAMES = (
     "authors_lenet",
     "compared",
     "distance_gain",
+    "flower_faults",
     "growth",
     "images",
     "lenet_mnist",

@@ -194,8 +194,11 @@ class Deployment:
 
         w, log = read_tree(self.home / "server.pt")["w"], self.log()
         simulated = simulation(config, log)
-        gap = max(float((w[k] - simulated[k]).abs().max()) for k in w)
-        return {"log": log, "gap": gap}
+        start = app().federation({"method": "perfedavg", **config}).w0
+        gap, moved = (
+            max(float((w[k] - other[k]).abs().max()) for k in w) for other in (simulated, start)
+        )
+        return {"log": log, "gap": gap, "moved": round(moved, 3)}
 
     def stop(self) -> None:
         for name in list(self.processes):
@@ -205,6 +208,10 @@ class Deployment:
 @contextmanager
 def deployment(home: Path, clients: int, faults: dict[int, str]) -> Iterator[Deployment]:
     """Start a SuperLink and the nodes, each registered by its key; end them whatever happens."""
+    if not APP.is_dir():
+        raise FileNotFoundError(
+            f"the app was not found in {APP}; run this in a checkout of the book's repository"
+        )
     if importlib.util.find_spec("flwr") is None:
         raise ImportError(
             'this needs Flower; get it with pip install "fedlearn_lib[flower]", in an environment '
@@ -247,7 +254,8 @@ def simulation(config: dict[str, Any], log: Sequence[dict[str, Any]]) -> dict[st
 def app() -> Any:
     """Load the app of the example as a module."""
     spec = importlib.util.spec_from_file_location("digits_app", APP / "digits_app.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -260,10 +268,12 @@ def certify(home: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     pem, none = serialization.Encoding.PEM, serialization.NoEncryption()
-    today = datetime.datetime.now(datetime.timezone.utc)
+    today = datetime.datetime.now(datetime.UTC)
 
     def certificate(name: str, key: Any, issuer: str, signer: Any, ca: bool) -> Any:
-        titles = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n)]) for n in (name, issuer)]
+        titles = [
+            x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n)]) for n in (name, issuer)
+        ]
         return (
             x509.CertificateBuilder().subject_name(titles[0]).issuer_name(titles[1])
             .public_key(key.public_key()).serial_number(x509.random_serial_number())

@@ -110,7 +110,7 @@ def client_app(make: Callable[[Config], Federation]) -> ClientApp:
 
     app = ClientApp()
 
-    @app.train()  # type: ignore[misc]
+    @app.train()  # type: ignore[untyped-decorator]
     def train(message: Any, context: Any) -> Any:
         of, node = make(context.run_config), context.node_config
         i, r = int(node["client"]), int(message.content["task"]["round"])
@@ -157,21 +157,23 @@ def server_app(make: Callable[[Config], Federation]) -> ServerApp:
     ``home`` after every round, atomically, and a new run goes on from it; ``log.jsonl`` says for
     every round who answered and who did not, and why.
     """
+    _flower()
     from flwr.serverapp import ServerApp
 
     app = ServerApp()
 
-    @app.main()  # type: ignore[misc]
+    @app.main()  # type: ignore[untyped-decorator]
     def main(grid: Any, context: Any) -> None:
         config = context.run_config
         of, home = make(config), Path(str(config["home"]))
         state, file = of.algorithm.init(of.w0), home / "server.pt"
+        seen: dict[int, int] = {}
         if file.exists():
             state = type(state)(**read_tree(file))
             _log(home, round=state.round, event="goes on from the file")
         while state.round < int(config["rounds"]):
             began, sent = time.monotonic(), of.algorithm.send(state)
-            good, bad = _ask(grid, of, state.round, sent, config)
+            good, bad = _ask(grid, of, state.round, sent, config, seen)
             entry = {"answered": sorted(good), "refused": bad,
                      "seconds": round(time.monotonic() - began, 1)}  # fmt: skip
             if len(good) < int(config["least"]):
@@ -185,9 +187,12 @@ def server_app(make: Callable[[Config], Federation]) -> ServerApp:
 
 
 def _ask(
-    grid: Any, of: Federation, r: int, sent: Params, config: Config
+    grid: Any, of: Federation, r: int, sent: Params, config: Config, seen: dict[int, int]
 ) -> tuple[dict[int, Params], list[str]]:
-    """Send to every node that is there, wait, and return sound answers and what was wrong."""
+    """Send to every node that is there, wait, and return sound answers and what was wrong.
+
+    ``seen`` holds the client of each node that has ever answered, and is filled here.
+    """
     flower = _flower()
     content = {
         "sent": flower.ArrayRecord(sent),
@@ -201,20 +206,18 @@ def _ask(
         flower.Message(flower.RecordDict(content), dst_node_id=node, message_type="train", ttl=wait)
         for node in nodes
     ]
-    replies = list(grid.send_and_receive(asked, timeout=wait))
+    replies = [m for m in grid.send_and_receive(asked, timeout=wait) if not m.has_error()]
     good: dict[int, Params] = {}
-    bad = []
+    bad: list[str] = []
     for reply in replies:
-        if reply.has_error():
-            bad.append(f"error {reply.error.code}: {str(reply.error.reason).splitlines()[0][:80]}")
-            continue
         i, message = int(reply.content["task"]["client"]), _params(reply.content["message"])
+        seen[reply.metadata.src_node_id] = i
         if why := sound(message, sent):
             bad.append(f"client {i}: {why}")
         else:
             good[i] = message
-    silent = len(nodes) - len(replies)
-    return good, bad + ([f"no answer in time from {silent}"] if silent else [])
+    silent = set(nodes) - {reply.metadata.src_node_id for reply in replies}
+    return good, bad + [f"client {seen.get(n, 'unknown')}: no answer in time" for n in silent]
 
 
 def _log(home: Path, **entry: Any) -> None:
