@@ -16,7 +16,7 @@ from fedlearn_lib import gradient, logistic, loss_of, parameters_of, perfedavg, 
 from fedlearn_lib.engines import flower
 from fedlearn_lib.engines.flower import Federation, answer, kept_before, mean_of, round_generator
 from fedlearn_lib.federated import personal_path, scaffold
-from fedlearn_lib.federated.resume import write_tree
+from fedlearn_lib.federated.resume import read_tree, write_tree
 
 MODEL = logistic(4, 3).double()
 LOSS = loss_of(MODEL)
@@ -104,16 +104,50 @@ def test_the_simulation_of_a_log_takes_who_answered() -> None:
     assert torch.equal(full["1.weight"], again["1.weight"])
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+REAL = pytest.mark.skipif(
     MISSING, reason='Flower is not installed: pip install "fedlearn_lib[flower]", elsewhere'
 )
+
+
+@REAL
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_short_deployment_is_the_simulation(tmp_path: Path) -> None:
     """SuperLink and two SuperNodes with TLS and keys; one answer of three rounds is NaN."""
     config = {"seed": 3, "clients": 2, "rounds": 3, "timeout": 90.0, "least": 1}
     with flower_faults.deployment(tmp_path, 2, {1: "nan=1"}) as parts:
-        assert parts.run(config).wait(timeout=280) == 0, parts.said()
+        assert parts.run(config).wait(timeout=400) == 0, parts.said()
         found = parts.outcome(config)
     assert [e["answered"] for e in found["log"]] == [[0, 1], [0], [0, 1]]
     assert found["gap"] < 1e-12
     assert found["moved"] > 0.01
+
+
+@REAL
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_a_client_keeps_survives_its_death(tmp_path: Path) -> None:
+    """A node is killed with -9 and started again; rounds with one answer only are repeated."""
+    config = {"seed": 3, "clients": 2, "rounds": 3, "timeout": 40.0, "least": 2,
+              "method": "personal_path"}  # fmt: skip
+    with flower_faults.deployment(tmp_path, 2, {}) as parts:
+        process = parts.run(config)
+        parts.wait_for(1)
+        parts.kill("node 1")
+        parts.start_node(1)
+        assert process.wait(timeout=400) == 0, parts.said()
+        log = parts.log()
+    of, state = flower_faults.app().federation(config), None
+    for r in range(3):
+        state, _ = run(
+            of.algorithm, of.w0, of.clients, rounds=1, steps=of.steps, batch=of.batch,
+            generator=round_generator(of.seed, r), state=state,
+        )  # fmt: skip
+    assert [e["answered"] for e in log if e["event"] == "averaged"] == 3 * [[0, 1]]
+    w = read_tree(tmp_path / "server.pt")["w"]
+    for i in range(2):
+        own = read_tree(tmp_path / f"client {i}" / "own-2.pt")
+        for k in own:
+            torch.testing.assert_close(own[k], state.own[k][i], rtol=0, atol=1e-12)
+    for k in w:
+        torch.testing.assert_close(w[k], state.w[k], rtol=0, atol=1e-12)

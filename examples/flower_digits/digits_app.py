@@ -1,4 +1,4 @@
-"""Per-FedAvg on the embedded digits as a Flower app; every node is one client."""
+"""Per-FedAvg on the embedded digits: what server and nodes agree on. Every node is one client."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from fedlearn_lib import (
     partition_dirichlet,
     perfedavg,
 )
-from fedlearn_lib.engines.flower import Federation, client_app, server_app
+from fedlearn_lib.engines.flower import Federation
 from fedlearn_lib.federated import personal_path
 
 
@@ -33,7 +33,3 @@ def federation(config: Mapping[str, Any]) -> Federation:
     }
     clients = Clients.of(x, data.y, parts, p=[1 / m] * m)
     return Federation(methods[str(config["method"])], parameters_of(model), clients, 5, 10, seed)
-
-
-client = client_app(federation)
-server = server_app(federation)
