@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import fedlearn_lib as fl
 from fedlearn_lib import data, federated, sparse, structure, theory
-from fedlearn_lib.engines import torch_dist
+from fedlearn_lib.engines import flower, torch_dist
 from fedlearn_lib.sparse.stopping import squared_error
 
 
@@ -349,6 +349,7 @@ VALID: dict[str, Callable[[], Call]] = {
         torch_dist.Shard(clients(), 1, 3).draw, ids=torch.arange(2), steps=2, draws=1, batch=2,
         generator=seeded(),
     ),
+    "round_generator": lambda: call(flower.round_generator, seed=0, r=3),
     "all_reduced": lambda: call(
         torch_dist.all_reduced, algorithm=fl.fedavg(oracle(), lr=0.1), weight=0.5
     ),
@@ -564,6 +565,8 @@ EXEMPT = {
     **dict.fromkeys(
         ["Bound", "Certificate", "Cost", "Dataset", "Descent", "History", "OwnState", "Run",
          "ScaffoldState", "Selection", "SplitState", "State"], RECORD),
+    "Federation": RECORD,
+    **dict.fromkeys(["client_app", "server_app"], "they need Flower; see test_flower"),
     "run_saved": "it writes files; run checks the rest, and test_run_saved what it adds",
     "Algorithm": "a record of functions; run checks it",
     "Penalty": "a protocol: nobody makes one",

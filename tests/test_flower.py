@@ -116,7 +116,7 @@ def test_a_short_deployment_is_the_simulation(tmp_path: Path) -> None:
     """SuperLink and two SuperNodes with TLS and keys; one answer of three rounds is NaN."""
     config = {"seed": 3, "clients": 2, "rounds": 3, "timeout": 90.0, "least": 1}
     with flower_faults.deployment(tmp_path, 2, {1: "nan=1"}) as parts:
-        assert parts.run(config).wait(timeout=400) == 0, parts.said()
+        parts.finish(parts.run(config))
         found = parts.outcome(config)
     assert [e["answered"] for e in found["log"]] == [[0, 1], [0], [0, 1]]
     assert found["gap"] < 1e-12
@@ -135,7 +135,7 @@ def test_what_a_client_keeps_survives_its_death(tmp_path: Path) -> None:
         parts.wait_for(1)
         parts.kill("node 1")
         parts.start_node(1)
-        assert process.wait(timeout=400) == 0, parts.said()
+        parts.finish(process)
         log = parts.log()
     of, state = flower_faults.app().federation(config), None
     for r in range(3):

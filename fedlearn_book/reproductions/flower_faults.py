@@ -12,6 +12,7 @@ import datetime
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -89,10 +90,8 @@ def rehearse(seed: int) -> dict[str, Any]:
         parts.kill("superlink")
         parts.kill("run")
         parts.start_superlink()
-        again = parts.run(config)
-        if again.wait(timeout=600):
-            raise RuntimeError(f"the run failed: {parts.said()}")
-        return {"stranger": refused, **parts.outcome(config)}
+        parts.finish(parts.run(config))
+        return {"stranger": refused, "revived": parts.revived, **parts.outcome(config)}
 
 
 class Deployment:
@@ -100,6 +99,7 @@ class Deployment:
 
     def __init__(self, home: Path, clients: int, faults: dict[int, str]) -> None:
         self.home, self.clients, self.faults = home, clients, faults
+        self.revived: list[int] = []  # nodes that ended by themselves and were started again
         self.port, self.processes = _free_port(), dict[str, subprocess.Popen[bytes]]()
         self.environment = {**os.environ, **SETTINGS, "FLWR_HOME": str(home / "flwr")}
         self.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -141,6 +141,25 @@ class Deployment:
             "--node-config", facts.strip(),
         )  # fmt: skip
 
+    def revive(self) -> None:
+        """Start nodes again that ended by themselves, as the supervisor of a machine does."""
+        for i in range(self.clients):
+            process = self.processes.get(f"node {i}")
+            if process is not None and process.poll() is not None:
+                self.revived.append(i)
+                self.start_node(i)
+
+    def finish(self, process: subprocess.Popen[bytes], seconds: float = 600) -> None:
+        """Wait for the end of a run and keep its nodes alive; a run that fails is an error."""
+
+        def ended() -> bool:
+            self.revive()
+            return process.poll() is not None
+
+        _until(ended, seconds, "the end of the run")
+        if process.returncode:
+            raise RuntimeError(f"the run failed: {self.said()}")
+
     def stranger(self) -> str:
         """Start a node whose key nobody registered; return the last that it says."""
         self.start(
@@ -149,8 +168,8 @@ class Deployment:
             "--auth-supernode-private-key", str(self.home / "node7.key"), "--max-retries", "1",
         )  # fmt: skip
         code = self.processes["stranger"].wait(timeout=90)
-        lines = (self.home / "stranger.log").read_text().strip().splitlines()
-        return f"exit code {code}: {lines[-1] if lines else ''}"
+        found = re.search(r"Failed[^\n]*", (self.home / "stranger.log").read_text())
+        return f"exit code {code}: {found.group() if found else 'no words'}"
 
     def register(self) -> None:
         for i in range(self.clients):
@@ -181,8 +200,12 @@ class Deployment:
 
     def wait_for(self, r: int, seconds: float = 300) -> None:
         """Wait until the server has finished round r - 1, so that it is in round r."""
-        words = f"round {r}, after {self.said()}"
-        _until(lambda: any(e["round"] >= r - 1 for e in self.log()), seconds, words)
+
+        def there() -> bool:
+            self.revive()
+            return any(e["round"] >= r - 1 for e in self.log())
+
+        _until(there, seconds, f"round {r}")
 
     def said(self) -> str:
         texts = [file.read_text(errors="replace")[-1500:] for file in self.home.glob("*.log")]

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fedlearn_lib._checked import checked
+from fedlearn_lib._checks import check_integers
 from fedlearn_lib.data.clients import Clients
 from fedlearn_lib.engines.torch_dist import Shard
 from fedlearn_lib.federated.algorithm import Algorithm
@@ -25,6 +27,8 @@ from fedlearn_lib.trees import Params, axpy
 if TYPE_CHECKING:
     from flwr.clientapp import ClientApp
     from flwr.serverapp import ServerApp
+
+__all__ = ["Federation", "client_app", "round_generator", "server_app"]
 
 Config = Mapping[str, Any]
 
@@ -44,6 +48,7 @@ class Federation(NamedTuple):
     seed: int
 
 
+@checked()
 def round_generator(seed: int, r: int) -> torch.Generator:
     """Return the generator of round r: a function of the seed and the round, of nothing else.
 
@@ -51,7 +56,12 @@ def round_generator(seed: int, r: int) -> torch.Generator:
     ...     torch.randint(100, (), generator=round_generator(0, 3)))
     True
     """
-    return torch.Generator().manual_seed(1_000_003 * seed + r)
+    check_integers(0, seed=seed, r=r)
+    if seed > 2**40 or r > 1_000_000:
+        raise ValueError(
+            f"seed must be at most 2**40 and r at most a million, got {seed} and {r}; lower them"
+        )
+    return torch.Generator().manual_seed(1_000_003 * int(seed) + int(r))
 
 
 def answer(of: Federation, i: int, r: int, sent: Params, own: Params | None) -> Any:
@@ -217,7 +227,9 @@ def _ask(
         else:
             good[i] = message
     silent = set(nodes) - {reply.metadata.src_node_id for reply in replies}
-    return good, bad + [f"client {seen.get(n, 'unknown')}: no answer in time" for n in silent]
+    bad += [f"client {seen.get(n, 'unknown')}: no answer in time" for n in silent]
+    absent = of.clients.m - len(nodes)
+    return good, bad + ([f"{absent} not connected"] if absent else [])
 
 
 def _log(home: Path, **entry: Any) -> None:

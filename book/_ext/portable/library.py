@@ -23,14 +23,15 @@ ORDER = (
     "federated.fedavg", "federated.perfedavg", "federated.simulate", "federated.evaluation",
     "federated.heterogeneity", "federated.transport", "federated.fedprox", "federated.pfedme",
     "federated.ditto", "federated.local", "federated.reptile", "federated.scaffold",
-    "federated.fedrep",
+    "federated.fedrep", "federated.resume",
     "sparse.penalties", "sparse.path", "sparse.iss", "sparse.certificate", "sparse.curvature",
     "sparse.lbi", "sparse.stopping", "sparse.order", "sparse.split", "sparse.groups",
     "sparse.optim", "sparse.forecast", "sparse.recorder",
     "structure.masks", "structure.pruning", "structure.closing", "structure.retrain",
     "structure.growing", "structure.carrying", "structure.starting", "structure.cost",
     "theory.meta", "theory.convergence", "theory.distances", "theory.selection", "theory.splitting",
-    "theory.lyapunov",
+    "theory.lyapunov", "theory.rounds",
+    "engines.torch_dist", "engines.flower",
     "viz",
 )  # fmt: skip
 # What readers call on the book's own shelf.
