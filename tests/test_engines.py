@@ -113,6 +113,7 @@ def close(a: Any, b: Any) -> None:
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_compute_what_one_process_computes(processes: int, tmp_path: Path) -> None:
+    """Proposition 16.1, on real processes and clients of unequal weight."""
     found = group(processes, all_methods, tmp_path)
     for name in METHODS:
         state = trained(name)
@@ -158,7 +159,7 @@ def test_the_mean_of_the_only_process_is_its_mean() -> None:
 
 
 def test_the_mean_does_not_depend_on_how_clients_are_divided() -> None:
-    """The identity behind the engine, for every division of seven clients into runs."""
+    """Proposition 16.1, for every division of seven clients into runs."""
     x = {"w": torch.randn(7, 2, generator=seeded(1), dtype=torch.float64)}
     p = torch.rand(7, generator=seeded(2), dtype=torch.float64)
     whole = weighted_mean(x, p / p.sum())["w"]

@@ -36,7 +36,7 @@ def federation(name: str) -> Federation:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_nodes_and_server_compute_the_rounds_of_run(name: str, tmp_path: Path) -> None:
-    """Every round is asked twice, as after a server's death, and the second answer counts."""
+    """Proposition 16.6: every round is asked twice, as after a server's death; it counts once."""
     of = federation(name)
     state, simulated = of.algorithm.init(of.w0), None
     for r in range(4):

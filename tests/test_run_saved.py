@@ -57,6 +57,7 @@ def same(a: Any, b: Any) -> None:
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("every", [1, 3])
 def test_a_run_in_pieces_is_the_run(name: str, every: int, tmp_path: Path) -> None:
+    """Proposition 16.2, cut at every round and at every third."""
     given, options = arguments(name, 7)
     whole = run(*given, **options)
     for rounds in (2, 5, 7, 7):
@@ -74,7 +75,7 @@ def long_run(folder: str) -> None:
 
 
 def test_a_run_goes_on_after_kill_9_at_a_random_moment(tmp_path: Path) -> None:
-    """The process is killed several times; its rounds are fast, so most kills hit a round."""
+    """Proposition 16.2: the process is killed several times, mostly inside of a round."""
     given, options = arguments("path", 400)
     whole = run(*given, **options)
     code = f"import test_run_saved; test_run_saved.long_run({str(tmp_path)!r})"

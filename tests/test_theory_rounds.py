@@ -21,6 +21,7 @@ from fedlearn_lib.theory import (
 
 @pytest.mark.parametrize(("cohort", "answers"), [(1, 1), (7, 7), (40, 32), (40, 1)])
 def test_exponential_order_statistics(cohort: int, answers: int) -> None:
+    """Proposition 16.4, part 2."""
     draws = -torch.rand(20000, cohort, generator=seeded(1), dtype=torch.float64).log()
     seen = 2.0 * draws.sort(1).values[:, answers - 1]
     error = 5 * float(seen.std()) / len(seen) ** 0.5
@@ -48,6 +49,7 @@ def test_the_lognormal_maximum_is_the_integral_of_its_density(sigma: float, coho
 
 @pytest.mark.parametrize("sigma", [0.0, 0.2, 1.0, 2.5])
 def test_the_bound_holds_and_is_not_idle(sigma: float) -> None:
+    """Proposition 16.4, part 3, and part 1 with q = 1 where σ is too large for it."""
     for cohort in (1, 2, 10, 1000, 10**6, 10**9):
         found, bound = (
             one(0.3, sigma, cohort) for one in (slowest_lognormal, slowest_lognormal_bound)
@@ -56,7 +58,59 @@ def test_the_bound_holds_and_is_not_idle(sigma: float) -> None:
         assert bound <= 6 * found or cohort < 10
 
 
+@pytest.mark.parametrize("q", [1.0, 1.5, 4.0])
+def test_moments_bound_the_slowest_of_any_law(q: float) -> None:
+    """Proposition 16.4, part 1: times that take three values, by enumeration of three clients."""
+    values, chance = torch.tensor([0.5, 1.0, 6.0]), torch.tensor([0.3, 0.6, 0.1])
+    rows = torch.cartesian_prod(*[torch.arange(3)] * 3)
+    slowest = (values[rows].amax(1) * chance[rows].prod(1)).sum()
+    assert slowest <= (3 * (values**q * chance).sum()) ** (1 / q)
+
+
+def test_who_is_left_out() -> None:
+    """Proposition 16.5, by enumeration: who is asked, and who answers, for two of three clients."""
+    x = torch.tensor([[1.0, 0.0], [-2.0, 3.0], [0.5, 7.0]], dtype=torch.float64)
+    q = torch.tensor([0.9, 0.5, 0.2], dtype=torch.float64)
+    asked = torch.cartesian_prod(torch.arange(3), torch.arange(3))
+    plain, weighted, some = torch.zeros(2).double(), torch.zeros(2).double(), 0.0
+    for pair in asked:
+        for came in torch.cartesian_prod(*[torch.arange(2)] * 2).double():
+            p = float((came * q[pair] + (1 - came) * (1 - q[pair])).prod()) / 9
+            weighted += p * (came / q[pair]) @ x[pair] / 2
+            if came.sum() > 0:
+                plain, some = plain + p * came @ x[pair] / came.sum(), some + p
+    mean, spread = x.mean(0), ((q - q.mean())[:, None] * (x - x.mean(0))).mean(0)
+    torch.testing.assert_close(plain / some, q @ x / q.sum(), rtol=0, atol=1e-14)
+    torch.testing.assert_close(plain / some, mean + spread / q.mean(), rtol=0, atol=1e-14)
+    torch.testing.assert_close(weighted, mean, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("R", [2, 3, 5])
+def test_a_ring_sums_and_sends_less_than_two_vectors(R: int) -> None:
+    """Proposition 16.3, part 3, with blocks as in its proof: who holds what after each step."""
+    held = [{b: {j} for b in range(R)} for j in range(R)]  # whose numbers are in block b of j
+    sent = 0
+    for k in range(1, R):
+        moving = [((j - k + 1) % R, held[j][(j - k + 1) % R]) for j in range(R)]
+        for j, (b, whose) in enumerate(moving):
+            held[(j + 1) % R][b] = held[(j + 1) % R][b] | whose
+        sent += 1
+    everybody = set(range(R))
+    assert all(held[(b - 1) % R][b] == everybody for b in range(R))
+    for k in range(1, R):
+        moving = [((j - k + 2) % R, held[j][(j - k + 2) % R]) for j in range(R)]
+        for j, (b, whose) in enumerate(moving):
+            assert whose == everybody
+            held[(j + 1) % R][b] = whose
+        sent += 1
+    assert all(whose == everybody for one in held for whose in one.values())
+    assert sent == 2 * (R - 1)
+
+
 def test_bytes() -> None:
+    """Proposition 16.3, part 2, and its condition for d = 64: s at most 61."""
+    assert message_bytes(64, support=61) < message_bytes(64)
+    assert message_bytes(64, support=62) == message_bytes(64)
     assert message_bytes(10**6) == 4 * 10**6
     assert message_bytes(9, support=2, width=8) == 16 + 2
     with pytest.raises(ValueError, match="support must be at most numbers"):
