@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import fedlearn_lib as fl
 from fedlearn_lib import data, federated, sparse, structure, theory
+from fedlearn_lib.engines import flower, torch_dist
 from fedlearn_lib.sparse.stopping import squared_error
 
 
@@ -272,7 +273,8 @@ VALID: dict[str, Callable[[], Call]] = {
     ),
     "run": lambda: call(
         fl.run, algorithm=fl.fedavg(oracle(), lr=0.1), w0=w(), clients=clients(),
-        generator=seeded(), probe=lambda state: {"round": state.round}, **RUN,
+        generator=seeded(), probe=lambda state: {"round": state.round},
+        state=federated.State(w()), **RUN,
     ),
     "sample_cohort": lambda: call(federated.sample_cohort, m=10, cohort=3, generator=seeded()),
     "evaluate": lambda: call(
@@ -385,6 +387,18 @@ VALID: dict[str, Callable[[], Call]] = {
     "gaussian_epsilon": lambda: call(federated.gaussian_epsilon, delta=0.01, sigma=1.0, rounds=3),
     "largest_power": lambda: call(
         federated.largest_power, false_alarms=0.1, sigma=1.0, rounds=3
+    ),
+    # engines
+    "Shard": lambda: call(torch_dist.Shard, clients=clients(), first=1, last=3),
+    "Shard.of": lambda: call(torch_dist.Shard.of, clients=clients(), rank=1, processes=2),
+    "Shard.weights": lambda: call(torch_dist.Shard(clients(), 0, 3).weights, ids=ids()),
+    "Shard.draw": lambda: call(
+        torch_dist.Shard(clients(), 1, 3).draw, ids=torch.arange(2), steps=2, draws=1, batch=2,
+        generator=seeded(),
+    ),
+    "round_generator": lambda: call(flower.round_generator, seed=0, r=3),
+    "all_reduced": lambda: call(
+        torch_dist.all_reduced, algorithm=fl.fedavg(oracle(), lr=0.1), weight=0.5
     ),
     # sparse
     "L1": lambda: call(fl.L1, scale=0.5, weights=torch.ones(3)),
@@ -575,6 +589,14 @@ VALID: dict[str, Callable[[], Call]] = {
     "split_estimate": lambda: call(
         theory.split_estimate, beta=drawn(3), gamma=torch.tensor([1.0, 0.0, 2.0]), D=torch.eye(3)
     ),
+    "slowest_exponential": lambda: call(
+        theory.slowest_exponential, mean=2.0, cohort=5, answers=4
+    ),
+    "slowest_lognormal": lambda: call(theory.slowest_lognormal, mu=0.5, sigma=0.5, cohort=5),
+    "slowest_lognormal_bound": lambda: call(
+        theory.slowest_lognormal_bound, mu=0.5, sigma=0.5, cohort=5
+    ),
+    "message_bytes": lambda: call(theory.message_bytes, numbers=10, support=3, width=4),
     "clean_until": lambda: call(
         theory.clean_until, X=X(), support=torch.tensor([True, True, False]), nu=1.0, sigma=0.5,
         delta=0.06, D=torch.eye(3),
@@ -590,6 +612,9 @@ EXEMPT = {
     **dict.fromkeys(
         ["Bound", "Certificate", "Cost", "Dataset", "Descent", "History", "OwnState", "Run",
          "ScaffoldState", "Selection", "SplitState", "State"], RECORD),
+    "Federation": RECORD,
+    **dict.fromkeys(["client_app", "server_app"], "they need Flower; see test_flower"),
+    "run_saved": "it writes files; run checks the rest, and test_run_saved what it adds",
     "Algorithm": "a record of functions; run checks it",
     "Penalty": "a protocol: nobody makes one",
     "use_book_style": "takes nothing and changes matplotlib's settings",
@@ -608,7 +633,7 @@ MEANT = {
     ("magnitude_masks", "keep", "half"),  # a share in the place of counts
     ("random_masks", "keep", "dict"),  # counts, of nothing
     ("load", "root", "word"),  # a folder's name
-    ("Clients.draw", "batch", "none"), ("run", "batch", "none"),  # each client's whole data
+    *((name, "batch", "none") for name in ("Clients.draw", "Shard.draw", "run")),  # whole data
     *[(name, "state", f"server=round={kind}")  # they do not look at the round
       for name in ("personal_models", "path_models") for kind in ("none", "word", "object")],
     ("personal_path", "penalty", "dict"),  # run holds its names against those of the model
@@ -630,7 +655,7 @@ LOSS_SAYS = {("retrain", "start"): "w", ("retrain", "batches"): "batch"}
 #: Plain arithmetic, whose docstrings say that NaN comes out where NaN goes in. And Clients, whose
 #: padding may hold anything: Clients.of refuses NaN. The score of a diverged model is NaN.
 ARITHMETIC = {
-    "Clients", "FlatClients", "evaluate",
+    "Clients", "FlatClients", "Shard", "Shard.of", "evaluate",
     "axpy", "dot", "norm", "weighted_mean", "loss_of()", "gradient()", "hvp", "adapt",
     "maml_gradient()", "map_clients", "anchored_oracle()", "partial_oracle()", "descend",
     "quadratic_loss", "L1.value", "L1.prox", "L1.residual", "GroupL2.value", "GroupL2.prox",

@@ -1,4 +1,4 @@
-"""Ties of the exercises of chapters 1 to 7, 14 and 15."""
+"""Ties of the exercises of chapters 1 to 7 and 14 to 16."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import optimize, stats
+from scipy import integrate, optimize, stats
 from ties import Pair, normal, number, shares, tie, uniform, whole
 from torch import Tensor
 from toy_clients import random_quadratics
 
+from fedlearn_book.exercises import EXERCISES
 from fedlearn_lib import (
     Clients,
     adapt,
@@ -23,6 +24,7 @@ from fedlearn_lib import (
     perfedavg,
     run,
     total_variation,
+    weighted_mean,
 )
 from fedlearn_lib.data import quadratic_clients, quadratic_loss
 from fedlearn_lib.federated import (
@@ -478,3 +480,49 @@ def rounded(found: Tensor, x: Tensor, levels: int) -> Pair:
         chance = torch.where(chosen == 1, up, 1 - up).prod()
         total += float(chance * ((low + chosen) * width - x).square().sum())
     return found, total
+
+
+# ----- chapter 16: beyond one machine ------------------------------------------------------------
+
+
+@tie("mean over processes", lambda g: (normal(g, 3, 2), uniform(g, 0.1, 4.0, 3)))
+def mean_over_processes(found: Tensor, means: Tensor, weights: Tensor) -> Pair:
+    """Seven clients in three processes: the library's mean over all of them at once."""
+    sizes = (2, 1, 4)
+    x = means.repeat_interleave(torch.tensor(sizes), 0)
+    spread = torch.tensor([1.0, -1.0, 0.0, 2.0, -2.0, 1.0, -1.0], dtype=torch.float64)
+    x = x + spread[:, None]  # the clients of a process differ, and its mean stays
+    p = torch.cat([(w / n).expand(n) for w, n in zip(weights, sizes, strict=True)])
+    return found, weighted_mean({"w": x}, p / p.sum())["w"]
+
+
+def one_by_one(g: torch.Generator) -> tuple[Tensor, int, int]:
+    cohort = whole(g, 2, 8)
+    return uniform(g, 0.5, 3.0), cohort, whole(g, 1, cohort)
+
+
+@tie("waiting time", one_by_one, 1e-4)
+def waiting_time(found: Tensor, mean: Tensor, cohort: int, answers: int) -> Pair:
+    """The integral of the probability that fewer than ``answers`` clients are there."""
+    unit = float(mean)
+
+    def still_waiting(t: float) -> float:
+        return float(stats.binom.cdf(answers - 1, cohort, -math.expm1(-t / unit)))
+
+    return found, integrate.quad(still_waiting, 0, 60 * unit, limit=500, points=[unit, 5 * unit])[0]
+
+
+def answering(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    return normal(g, 4, 2), torch.randint(2, (4,), generator=g).double(), uniform(g, 0.2, 1.0, 4)
+
+
+@tie("honest mean", answering)
+def honest_mean(found: Tensor, x: Tensor, kept: Tensor, q: Tensor) -> Pair:
+    """Its expectation over all patterns of answers is the mean; and it is linear in a pattern."""
+    answer = EXERCISES["honest mean"].answer
+    patterns = [torch.tensor(k, dtype=torch.float64) for k in product((0.0, 1.0), repeat=len(x))]
+    chance = [float((k * q + (1 - k) * (1 - q)).prod()) for k in patterns]
+    mean = sum(p * answer(x, k, q) for p, k in zip(chance, patterns, strict=True))
+    alone = [answer(x, torch.eye(len(x), dtype=torch.float64)[i], q) for i in range(len(x))]
+    together = sum(float(kept[i]) * alone[i] for i in range(len(x)))
+    return torch.stack([mean, found]), torch.stack([x.mean(0), torch.as_tensor(together)])

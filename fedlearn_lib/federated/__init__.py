@@ -42,6 +42,7 @@ from fedlearn_lib.federated.privacy import (
     sampled_renyi,
 )
 from fedlearn_lib.federated.reptile import reptile
+from fedlearn_lib.federated.resume import run_saved
 from fedlearn_lib.federated.scaffold import ScaffoldState, scaffold
 from fedlearn_lib.federated.secure import (
     join_secret,
@@ -112,6 +113,7 @@ __all__ = [
     "renyi_epsilon",
     "reptile",
     "run",
+    "run_saved",
     "sample_cohort",
     "sampled_renyi",
     "scaffold",

@@ -18,7 +18,7 @@ from fedlearn_lib._kinds import SIMPLE
 from fedlearn_lib._shapes import shown
 from fedlearn_lib.data.clients import Batch, Clients
 from fedlearn_lib.federated._compiled import step_of
-from fedlearn_lib.federated.algorithm import Algorithm, M, S
+from fedlearn_lib.federated.algorithm import Algorithm, M, Remembers, S
 from fedlearn_lib.federated.mapping import HOW, check_message
 from fedlearn_lib.trees import Params
 
@@ -128,6 +128,37 @@ def check_state(function: str, state: object) -> None:
             f"algorithm.{function} must return a state with w and round, got {shown(state)}; "
             "see fedlearn_lib.federated.State"
         )
+
+
+def check_same_kind(state: object, fresh: object) -> None:
+    """Refuse a state that the algorithm would not have returned for this w0 and these clients."""
+    given, needed = outline(state), outline(fresh)
+    if given != needed:
+        raise ValueError(
+            "state must be what a run of the same algorithm, model and clients returned, "
+            f"{needed}, got {given}; leave it out to begin at w0"
+        )
+
+
+def check_not_diverged(state: Remembers) -> None:
+    """Refuse to go on from a model that is no model any more."""
+    bad = [name for name, leaf in state.w.items() if not bool(leaf.isfinite().all())]
+    if bad:
+        raise ValueError(
+            f"state must hold finite numbers, got NaN or infinity in {bad[0]!r} after round "
+            f"{state.round}: the run has diverged; begin again with smaller steps"
+        )
+
+
+def outline(tree: object) -> object:
+    """Return names, shapes and kinds of what is in a state: dictionaries and named tuples."""
+    if isinstance(tree, Tensor):
+        return tuple(tree.shape), str(tree.dtype), tree.device.type, str(tree.layout)
+    if isinstance(tree, tuple) and hasattr(tree, "_asdict"):
+        return type(tree).__name__, outline(tree._asdict())
+    if isinstance(tree, dict):
+        return {name: outline(leaf) for name, leaf in tree.items()}
+    return type(tree).__name__
 
 
 def try_one_step(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +14,9 @@ from fedlearn_lib._shapes import shown
 from fedlearn_lib.data.clients import Batch
 from fedlearn_lib.federated._population import (
     Population,
+    check_not_diverged,
     check_run,
+    check_same_kind,
     check_state,
     draw_from,
     try_one_step,
@@ -45,6 +47,7 @@ def run(
     generator: torch.Generator,
     probe: Callable[[Any], Mapping[str, float] | None] | None = None,
     how: str = "vmap",
+    state: Remembers | None = None,
 ) -> tuple[Remembers, History]:
     r"""Run ``rounds`` rounds: sample clients, let each take τ steps, average, update.
 
@@ -61,6 +64,9 @@ def run(
     probe : ``state -> {name: number}`` with the same names each time, called before the first
         and after every round; ``None`` leaves the round out of the history.
     how : see :func:`fedlearn_lib.map_clients`.
+    state : to go on where an earlier run of the same algorithm ended, the state it returned, with
+        the generator as that run left it: the rounds are those of one long run. ``probe`` is then
+        called after each new round only.
 
     Returns
     -------
@@ -94,11 +100,17 @@ def run(
     drawn = try_one_step(algorithm, w0, clients, steps=steps, batch=batch) if rounds else 0
     first = None if algorithm.own is None else algorithm.own(w0)
     own = first and {k: v.expand(clients.m, *v.shape).clone() for k, v in first.items()}
+    if state is not None:
+        check_same_kind(state, _state(server, own))
+        check_not_diverged(state)
+        before, own = (state.server, state.own) if isinstance(state, OwnState) else (state, own)
+        server = cast(S, before)
     size = chunk_of(w0, cohort, own, drawn)
     draw = partial(
         draw_from, clients, steps=steps, draws=algorithm.draws, batch=batch, generator=generator
     )
-    _record(history, _state(server, own), probe)
+    if state is None:
+        _record(history, _state(server, own), probe)
     for _ in range(rounds):
         ids = sample_cohort(clients.m, cohort, generator=generator)
         shares = weights_from(clients, ids)

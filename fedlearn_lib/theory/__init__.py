@@ -38,6 +38,12 @@ from fedlearn_lib.theory.meta import (
     softmax_constants,
     stretch,
 )
+from fedlearn_lib.theory.rounds import (
+    message_bytes,
+    slowest_exponential,
+    slowest_lognormal,
+    slowest_lognormal_bound,
+)
 from fedlearn_lib.theory.selection import (
     Selection,
     irrepresentable,
@@ -77,6 +83,7 @@ __all__ = [
     "logistic_lipschitz",
     "lyapunov_max_lr",
     "mean_client_gap",
+    "message_bytes",
     "meta_bias",
     "meta_dissimilarity",
     "meta_smoothness",
@@ -91,6 +98,9 @@ __all__ = [
     "sampling_factor",
     "selection_bound",
     "sign_time",
+    "slowest_exponential",
+    "slowest_lognormal",
+    "slowest_lognormal_bound",
     "softmax_constants",
     "softmax_lipschitz",
     "split_design",

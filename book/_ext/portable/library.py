@@ -25,14 +25,15 @@ ORDER = (
     "federated.ditto", "federated.local", "federated.reptile", "federated.scaffold",
     "federated.fedrep", "federated.personalization_path", "federated.personal_path",
     "federated.messages", "federated.leakage", "federated.secure", "federated.privacy",
-    "federated.compression",
+    "federated.compression", "federated.resume",
     "sparse.penalties", "sparse.path", "sparse.iss", "sparse.certificate", "sparse.curvature",
     "sparse.lbi", "sparse.stopping", "sparse.order", "sparse.split", "sparse.groups",
     "sparse.optim", "sparse.forecast", "sparse.recorder",
     "structure.masks", "structure.pruning", "structure.closing", "structure.retrain",
     "structure.growing", "structure.carrying", "structure.starting", "structure.cost",
     "theory.meta", "theory.convergence", "theory.distances", "theory.selection", "theory.splitting",
-    "theory.lyapunov",
+    "theory.lyapunov", "theory.rounds",
+    "engines.torch_dist", "engines.flower",
     "viz",
 )  # fmt: skip
 # What readers call on the book's own shelf.

@@ -1,0 +1,153 @@
+"""Flower: what a node and a server compute, without Flower; and a short real deployment with it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from toy_clients import ragged_clients
+
+from fedlearn_book.reproductions import flower_faults
+from fedlearn_lib import gradient, logistic, loss_of, parameters_of, perfedavg, run
+from fedlearn_lib.engines import flower
+from fedlearn_lib.engines.flower import Federation, answer, kept_before, mean_of, round_generator
+from fedlearn_lib.federated import personal_path, scaffold
+from fedlearn_lib.federated.resume import read_tree, write_tree
+
+MODEL = logistic(4, 3).double()
+LOSS = loss_of(MODEL)
+METHODS: dict[str, Any] = {
+    "Per-FedAvg": perfedavg(LOSS, alpha=0.1, beta=0.2),
+    "SCAFFOLD": scaffold(gradient(LOSS), lr=0.2),
+    "path": personal_path(gradient(LOSS), kappa=2.0, lr=0.3),
+}
+MISSING = importlib.util.find_spec("flwr") is None
+
+
+def federation(name: str) -> Federation:
+    return Federation(
+        METHODS[name], parameters_of(MODEL), ragged_clients([5, 3, 8, 2]), steps=3, batch=2, seed=7
+    )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_nodes_and_server_compute_the_rounds_of_run(name: str, tmp_path: Path) -> None:
+    """Proposition 16.6: every round is asked twice, as after a server's death; it counts once."""
+    of = federation(name)
+    state, simulated = of.algorithm.init(of.w0), None
+    for r in range(4):
+        for _ in range(2):
+            good = {}
+            for i in range(of.clients.m):
+                home, own = tmp_path / str(i), None
+                home.mkdir(exist_ok=True)
+                if of.algorithm.own is not None:
+                    own = kept_before(home, r) or of.algorithm.own(of.w0)
+                found = answer(of, i, r, of.algorithm.send(state), own)
+                if own is not None:
+                    found, after = found
+                    write_tree(home / f"own-{r}.pt", after)
+                good[i] = found
+        state = of.algorithm.server(state, mean_of(good, of.clients.p))
+        simulated, _ = run(
+            of.algorithm, of.w0, of.clients, rounds=1, steps=of.steps, batch=of.batch,
+            generator=round_generator(of.seed, r), state=simulated,
+        )  # fmt: skip
+    for k in of.w0:
+        torch.testing.assert_close(state.w[k], simulated.w[k], rtol=0, atol=1e-12)
+        assert not torch.equal(state.w[k], of.w0[k])
+
+
+def test_the_mean_of_those_who_answered() -> None:
+    x = {i: {"w": torch.tensor([float(i)])} for i in (0, 3)}
+    found = mean_of(x, torch.tensor([0.2, 0.3, 0.1, 0.4]))["w"]
+    torch.testing.assert_close(found, torch.tensor([3 * 0.4 / 0.6]))
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"w": torch.tensor([1.0, torch.inf])}, "NaN or infinity in w"),
+        ({"w": torch.ones(3)}, "leaves {'w': (3,)} in the place of {'w': (2,)}"),
+        ({"v": torch.ones(2)}, "in the place of"),
+        ({"w": torch.ones(2)}, ""),
+    ],
+)
+def test_what_may_not_enter_the_mean(message: Any, words: str) -> None:
+    found = flower.sound(message, {"w": torch.zeros(2)})
+    assert words in found
+    assert bool(words) == bool(found)
+
+
+@pytest.mark.parametrize("make", [flower.client_app, flower.server_app])
+def test_without_flower_the_words_say_how_to_get_it(make: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "flwr", None)
+    monkeypatch.setitem(sys.modules, "flwr.app", None)
+    with pytest.raises(ImportError, match=r"pip install .fedlearn_lib\[flower\]"):
+        make(lambda config: federation("path"))
+
+
+def test_the_simulation_of_a_log_takes_who_answered() -> None:
+    config = {"seed": 0, "clients": 3}
+    logs = [
+        [{"round": 0, "event": "averaged", "answered": who, "refused": []}]
+        for who in ([0, 1, 2], [0, 2])
+    ]
+    full, part = (flower_faults.simulation(config, log) for log in logs)
+    assert not torch.equal(full["1.weight"], part["1.weight"])
+    repeated = [{"round": 0, "event": "too few answers, repeated"}, *logs[0], *logs[0]]
+    again = flower_faults.simulation(config, repeated)
+    assert torch.equal(full["1.weight"], again["1.weight"])
+
+
+REAL = pytest.mark.skipif(
+    MISSING, reason='Flower is not installed: pip install "fedlearn_lib[flower]", elsewhere'
+)
+
+
+@REAL
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_short_deployment_is_the_simulation(tmp_path: Path) -> None:
+    """SuperLink and two SuperNodes with TLS and keys; one answer of three rounds is NaN."""
+    config = {"seed": 3, "clients": 2, "rounds": 3, "timeout": 90.0, "least": 1}
+    with flower_faults.deployment(tmp_path, 2, {1: "nan=1"}) as parts:
+        parts.finish(parts.run(config))
+        found = parts.outcome(config)
+    assert [e["answered"] for e in found["log"]] == [[0, 1], [0], [0, 1]]
+    assert found["gap"] < 1e-12
+    assert found["moved"] > 0.01
+
+
+@REAL
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_a_client_keeps_survives_its_death(tmp_path: Path) -> None:
+    """A node is killed with -9 and started again; rounds with one answer only are repeated."""
+    config = {"seed": 3, "clients": 2, "rounds": 3, "timeout": 40.0, "least": 2,
+              "method": "personal_path"}  # fmt: skip
+    with flower_faults.deployment(tmp_path, 2, {}) as parts:
+        process = parts.run(config)
+        parts.wait_for(1)
+        parts.kill("node 1")
+        parts.start_node(1)
+        parts.finish(process)
+        log = parts.log()
+    of, state = flower_faults.app().federation(config), None
+    for r in range(3):
+        state, _ = run(
+            of.algorithm, of.w0, of.clients, rounds=1, steps=of.steps, batch=of.batch,
+            generator=round_generator(of.seed, r), state=state,
+        )  # fmt: skip
+    assert [e["answered"] for e in log if e["event"] == "averaged"] == 3 * [[0, 1]]
+    w = read_tree(tmp_path / "server.pt")["w"]
+    for i in range(2):
+        own = read_tree(tmp_path / f"client {i}" / "own-2.pt")
+        for k in own:
+            torch.testing.assert_close(own[k], state.own[k][i], rtol=0, atol=1e-12)
+    for k in w:
+        torch.testing.assert_close(w[k], state.w[k], rtol=0, atol=1e-12)
