@@ -12,7 +12,7 @@ from toy_clients import seeded
 
 from fedlearn_book.reproductions import scale
 from fedlearn_lib.theory import (
-    message_bytes,
+    support_bytes,
     slowest_exponential,
     slowest_lognormal,
     slowest_lognormal_bound,
@@ -109,12 +109,12 @@ def test_a_ring_sums_and_sends_less_than_two_vectors(R: int) -> None:
 
 def test_bytes() -> None:
     """Proposition 16.3, part 2, and its condition for d = 64: s at most 61."""
-    assert message_bytes(64, support=61) < message_bytes(64)
-    assert message_bytes(64, support=62) == message_bytes(64)
-    assert message_bytes(10**6) == 4 * 10**6
-    assert message_bytes(9, support=2, width=8) == 16 + 2
+    assert support_bytes(64, support=61) < support_bytes(64)
+    assert support_bytes(64, support=62) == support_bytes(64)
+    assert support_bytes(10**6) == 4 * 10**6
+    assert support_bytes(9, support=2, width=8) == 16 + 2
     with pytest.raises(ValueError, match="support must be at most numbers"):
-        message_bytes(3, support=4)
+        support_bytes(3, support=4)
 
 
 @pytest.mark.parametrize("answers", [0, 4])

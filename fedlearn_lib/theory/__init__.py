@@ -39,7 +39,7 @@ from fedlearn_lib.theory.meta import (
     stretch,
 )
 from fedlearn_lib.theory.rounds import (
-    message_bytes,
+    support_bytes,
     slowest_exponential,
     slowest_lognormal,
     slowest_lognormal_bound,
@@ -83,7 +83,7 @@ __all__ = [
     "logistic_lipschitz",
     "lyapunov_max_lr",
     "mean_client_gap",
-    "message_bytes",
+    "support_bytes",
     "meta_bias",
     "meta_dissimilarity",
     "meta_smoothness",

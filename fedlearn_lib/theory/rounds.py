@@ -89,13 +89,13 @@ def _check_lognormal(mu: float, sigma: float, cohort: int) -> None:
 
 
 @checked()
-def message_bytes(numbers: int, support: int | None = None, width: int = 4) -> int:
+def support_bytes(numbers: int, support: int | None = None, width: int = 4) -> int:
     r"""Bytes of one message: all numbers, or those of a support and one bit for every place.
 
     $$\text{dense: }B\,p,\qquad\text{sparse: }B\,s+\lceil p/8\rceil,$$
     with $p$ = ``numbers``, $s$ = ``support`` and $B$ = ``width`` bytes a number.
 
-    >>> message_bytes(1000), message_bytes(1000, support=100)
+    >>> support_bytes(1000), support_bytes(1000, support=100)
     (4000, 525)
     """
     check_integers(numbers=numbers, width=width)
