@@ -12,10 +12,10 @@ from toy_clients import seeded
 
 from fedlearn_book.reproductions import scale
 from fedlearn_lib.theory import (
-    support_bytes,
     slowest_exponential,
     slowest_lognormal,
     slowest_lognormal_bound,
+    support_bytes,
 )
 
 

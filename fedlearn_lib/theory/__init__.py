@@ -39,10 +39,10 @@ from fedlearn_lib.theory.meta import (
     stretch,
 )
 from fedlearn_lib.theory.rounds import (
-    support_bytes,
     slowest_exponential,
     slowest_lognormal,
     slowest_lognormal_bound,
+    support_bytes,
 )
 from fedlearn_lib.theory.selection import (
     Selection,
@@ -83,7 +83,6 @@ __all__ = [
     "logistic_lipschitz",
     "lyapunov_max_lr",
     "mean_client_gap",
-    "support_bytes",
     "meta_bias",
     "meta_dissimilarity",
     "meta_smoothness",
@@ -110,4 +109,5 @@ __all__ = [
     "squared_steps",
     "stretch",
     "subgradients",
+    "support_bytes",
 ]
