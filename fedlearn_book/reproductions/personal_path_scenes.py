@@ -264,6 +264,7 @@ def compute_swaps(world: str, seed: int) -> dict[str, Any]:
     head = last_layer(scene.model)
     ways = common(scene, step) | {
         "last layer, ft": [local(scene, {"lr": lr}, head) for lr in PART_LR],
+        "path, last rows, no entrance fee": [path(scene, {"kappa": KAPPA[0]}, "last rows", step)],
         **{
             f"path, {kind}": [path(scene, {"kappa": kappa}, kind, step) for kappa in KAPPA]
             for kind in ("rows", "last rows")
