@@ -111,6 +111,7 @@ def close(a: Any, b: Any) -> None:
         torch.testing.assert_close(a[name], b[name], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_compute_what_one_process_computes(processes: int, tmp_path: Path) -> None:
     """Proposition 16.1, on real processes and clients of unequal weight."""
@@ -125,6 +126,7 @@ def test_processes_compute_what_one_process_computes(processes: int, tmp_path: P
             close({k: torch.cat([row[k] for row in rows]) for k in rows[0]}, state.own)
 
 
+@pytest.mark.slow
 def test_split_lbi_steps_under_ddp_as_in_one_process(tmp_path: Path) -> None:
     optimizer, network = slopes()
     for found in group(2, with_ddp, tmp_path):
@@ -134,6 +136,7 @@ def test_split_lbi_steps_under_ddp_as_in_one_process(tmp_path: Path) -> None:
     assert any(bool((optimizer.gamma(p) != 0).any()) for p in network.parameters())
 
 
+@pytest.mark.slow
 def test_processes_that_start_from_different_models_are_refused(tmp_path: Path) -> None:
     for words in group(2, unequal_models, tmp_path):
         assert "in process 0" in words

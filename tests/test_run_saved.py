@@ -74,6 +74,7 @@ def long_run(folder: str) -> None:
     run_saved(Path(folder) / "run.pt", *given, **options)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_after_kill_9_at_a_random_moment(tmp_path: Path) -> None:
     """Proposition 16.2: the process is killed several times, mostly inside of a round."""
     given, options = arguments("path", 400)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -113,7 +113,8 @@ def client_app(make: Callable[[Config], Federation]) -> ClientApp:
 
     What the client keeps between rounds (``algorithm.own``) lies in a file of its own,
     ``node-config home="…"``, with the round in which it was made: a node that dies loses nothing,
-    and a round that the server repeats starts from what was kept before it.
+    and a round that the server repeats starts from what was kept before it. A new federation needs
+    a new folder: what lies there belongs to the old one.
     """
     flower = _flower()
     from flwr.clientapp import ClientApp
@@ -235,11 +236,6 @@ def _ask(
 def _log(home: Path, **entry: Any) -> None:
     with (home / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
-
-
-def read_log(home: Path) -> Sequence[dict[str, Any]]:
-    """Return what a server wrote down, round by round."""
-    return [json.loads(line) for line in (home / "log.jsonl").read_text().splitlines()]
 
 
 def _params(record: Any) -> Params:
