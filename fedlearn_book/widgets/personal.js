@@ -248,7 +248,7 @@ function render({ model, el }) {
   const words = node("p", { class: "fl-say", role: "status", "aria-live": "polite" });
   const note = node("p", { class: "fl-far", role: "status", "aria-live": "polite" });
   const gauges = gaugesOf(options, (j) => set("number", j));
-  const views = { clock: node("div", { class: "fl-draw fl-time" }), models: node("div", { class: "fl-draw fl-still" }), errors: node("div", { class: "fl-draw fl-still" }) };
+  const views = { clock: node("div", { class: "fl-draw fl-time" }), models: node("div", { class: "fl-draw fl-rest" }), errors: node("div", { class: "fl-draw fl-rest" }) };
   let timeOf = () => 0;
   dragged(views.clock, (event) => move(timeOf(event)));
   const title = node("p", { class: "fl-title" });
