@@ -22,13 +22,10 @@ NO_COMPILER = "no C++ compiler was found, which torch.compile needs"
 COMPILER_REMEDY = "install one (Debian, Ubuntu: apt-get install g++) or set CXX to its path"
 NO_BROWSER = "no Chromium was found"
 REMEDY = (
-    "install one (Debian, Ubuntu: apt-get install chromium-headless-shell; elsewhere: "
+    "install one (Debian, Ubuntu: apt-get install chromium; elsewhere: "
     ".venv/bin/python -m playwright install chromium) or set CHROMIUM to its path"
 )
-NAMES = (  # the first one draws pages alone, without the windows around them, and starts quickest
-    *("chromium-headless-shell", "chromium", "chromium-browser"),
-    *("google-chrome", "google-chrome-stable"),
-)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
 SITE, PDF = ROOT / "_build" / "html", ROOT / "_build" / "pdf"
 BOOK = "personal-and-parsimonious.pdf"
-NAMES = (  # the first one draws pages alone, without the windows around them, and starts quickest
-    *("chromium-headless-shell", "chromium", "chromium-browser"),
-    *("google-chrome", "google-chrome-stable"),
-)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 # Links to other pages of the site lead to where it is published. Every part of the page can be the
