@@ -33,9 +33,12 @@ class Opened(NamedTuple):
 Visit = Callable[..., "Page"]
 New = Callable[..., "BrowserContext"]
 # A page hears of its new size with the next frame; then colors fade from one theme to the other.
-RESTS = """() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))
-  .then(() => Promise.allSettled(document.getAnimations().map((one) => one.finished)))
-  .then(() => null)"""
+# A browser that draws no frame, or a fade that never ends, is waited for ten seconds.
+RESTS = """() => Promise.race([
+  new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))
+    .then(() => Promise.allSettled(document.getAnimations().map((one) => one.finished))),
+  new Promise((late) => setTimeout(late, 10000)),
+]).then(() => null)"""
 SHIFT = """
   window.shifted = 0;
   new PerformanceObserver((list) => {
