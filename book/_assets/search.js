@@ -9,7 +9,7 @@
     const [address, name, rank] = window.searchIndex.pages[number];
     const own = kind === "name" ? title.split(".").at(-1) : title;
     const body = flat(own === title ? text : `${title} ${text}`);
-    return { address, name, rank, anchor, title, kind, text, head: flat(own), body, page: flat(name) };
+    return { address, name, rank, anchor, title, kind, text, head: flat(own), stem: wanted(own).join(" "), body, page: flat(name) };
   });
 
   // What a place is worth: its title first, then its text; chapters before what the build generated.
@@ -22,7 +22,7 @@
     let sum = RANK[place.rank] + KIND[place.kind] + 20 * titled;
     if (titled === query.length) sum += 150;
     if (place.head.includes(phrase)) sum += 50;
-    if (place.head === `${phrase} `) sum += 50;
+    if (place.stem === query.join(" ")) sum += 50;
     if (place.body.includes(phrase)) sum += 30;
     for (const word of query) sum += Math.min(count(place.body, word), 5);
     return sum;
