@@ -26,7 +26,7 @@ ONLY: dict[str, Collection[int]] = {
 NOUNS = ("Anchor", "Departure", "Entry", "Pool", "Residual", "Round", "Start", "Support")
 # Letters that a chapter uses for something else as well.
 OTHERWISE = {
-    3: ("a", "K"), 4: ("a", "r"), 5: ("a",), 6: ("a", "b", "c", "D", r"\delta", r"\rho"),
+    5: ("a",), 6: (r"\rho",),
     7: ("a", r"\mu", r"\theta_i", r"\ell"), 10: (r"\lambda",), 12: (r"\mu",),
     13: (r"\varphi", "a", "b", r"\theta"),
 }  # fmt: skip
