@@ -87,10 +87,6 @@ def test_a_widget_of_others_must_name_its_manager(model):
 def test_a_figure_that_stays_still_in_colab_is_named():
     (complaint,) = complaints(visited(STORED), STORED)
     assert complaint == "the figure of code cell 2 did not take Colab's live path"
-    none = notebook(new_code_cell("1 + 1"))
-    assert complaints(visited(none), none) == [
-        "no cell stores a figure that moves, so nothing was proved"
-    ]
 
 
 def said(text: str, name: str = "stderr", *tags: str) -> NotebookNode:

@@ -14,11 +14,13 @@ index: the fast form, for the tests.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +31,7 @@ from typing import Any, NamedTuple
 import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -242,18 +245,20 @@ def visit(chapter: Path, packages: Packages, origin: Path, folder: Path) -> Visi
     argv = [str(python), "-m", "colab_kernel_launcher", "-f", "{connection_file}"]
     card = {"argv": argv, "display_name": "Colab", "language": "python"}
     (spec / "kernel.json").write_text(json.dumps(card), encoding="utf-8")
+    manager = AsyncKernelManager(
+        kernel_name="colab",
+        kernel_spec_manager=KernelSpecManager(
+            kernel_dirs=[str(spec.parent)], ensure_native_kernel=False
+        ),
+    )
     client = NotebookClient(
         notebook,
-        km=AsyncKernelManager(
-            kernel_name="colab",
-            kernel_spec_manager=KernelSpecManager(
-                kernel_dirs=[str(spec.parent)], ensure_native_kernel=False
-            ),
-        ),
+        km=manager,
         timeout=LIMIT,
         startup_timeout=LIMIT,
         resources={"metadata": {"path": str(work)}},
-        record_timing=True,
+        record_timing=False,
+        on_notebook_start=let_signals_through,
     )
     failure = ""
     try:
@@ -264,9 +269,17 @@ def visit(chapter: Path, packages: Packages, origin: Path, folder: Path) -> Visi
         failure = f"{error.ename}: {error.evalue}"
     except (CellTimeoutError, DeadKernelError) as error:
         failure = str(error)
+    finally:
+        run_sync(manager.shutdown_kernel)(now=True)  # the client ends only what it made itself
     left = [str(path.relative_to(work)) for path in sorted(work.rglob("*")) if path.is_file()]
     left.remove(chapter.name)
     return Visit(notebook, client.widget_state, before, freeze(python), left, failure)
+
+
+def let_signals_through(notebook: NotebookNode) -> None:
+    """Take away nbclient's own handlers, after which a stopped run would go on to the next."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().remove_signal_handler(one)
 
 
 # ----- what may not happen ----------------------------------------------------------------------
@@ -316,12 +329,9 @@ def warnings(notebook: NotebookNode) -> Iterator[str]:
 
 def not_live(notebook: NotebookNode, stored: NotebookNode) -> Iterator[str]:
     """Name each cell that stores a figure to move and shows no widget in Colab."""
-    pairs = list(zip(code_cells(notebook), code_cells(stored), strict=True))
-    moved = [n for n, (_, old) in enumerate(pairs, start=1) if has_sliders(old)]
-    if not moved:
-        yield "no cell stores a figure that moves, so nothing was proved"
-    for number in moved:
-        if not any(VIEW in output.get("data", {}) for output in pairs[number - 1][0].outputs):
+    pairs = zip(code_cells(notebook), code_cells(stored), strict=True)
+    for number, (cell, old) in enumerate(pairs, start=1):
+        if has_sliders(old) and not any(VIEW in one.get("data", {}) for one in cell.outputs):
             yield f"the figure of code cell {number} did not take Colab's live path"
 
 
@@ -354,11 +364,15 @@ def is_foreign(model: str, models: Mapping[str, Mapping[str, Any]]) -> bool:
     >>> is_foreign("a", {"a": box, "b": {"_model_module": "@jupyter-widgets/base"}})
     False
     """
-    state = models[model]
-    if not state.get("_model_module", "").startswith("@jupyter-widgets/"):
-        return True
-    inside = re.findall(r"IPY_MODEL_(\w+)", json.dumps(state, default=str))
-    return any(is_foreign(one, models) for one in set(inside) - {model} if one in models)
+    todo, seen = {model}, set[str]()
+    while todo:
+        one = todo.pop()
+        seen.add(one)
+        state = models.get(one, {})
+        if not state.get("_model_module", "").startswith("@jupyter-widgets/"):
+            return True
+        todo |= set(re.findall(r"IPY_MODEL_(\w+)", json.dumps(state, default=str))) - seen
+    return False
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -384,7 +398,7 @@ def chapters(asked: list[str]) -> list[Path]:
 def report(chapter: Path, packages: Packages, origin: Path) -> list[str]:
     """Visit a chapter, store what it showed, print one line, and return its complaints."""
     start = time.perf_counter()
-    visited = visit(chapter, packages, origin, BUILD / chapter.stem[:2])
+    visited = visit(chapter, packages, origin, BUILD / chapter.stem)
     seconds = time.perf_counter() - start
     found = complaints(visited, nbformat.read(chapter, as_version=4))
     (BUILD / "executed").mkdir(exist_ok=True)
@@ -415,7 +429,11 @@ def main() -> int:
     print(f"make colab: {packages.label}, packages of "
           f"{'.venv' if options.here else PINS.stem}", flush=True)  # fmt: skip
     origin = make_origin()
-    failed = [chapter.name for chapter in wanted if report(chapter, packages, origin)]
+    try:
+        failed = [chapter.name for chapter in wanted if report(chapter, packages, origin)]
+    except KeyboardInterrupt:
+        print("\nmake colab: interrupted", file=sys.stderr)
+        return 130
     print(f"make colab: {len(wanted) - len(failed)} of {len(wanted)} chapters run as they are; "
           f"see {(BUILD / 'executed').relative_to(ROOT)}")  # fmt: skip
     return 1 if failed else 0
