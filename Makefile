@@ -15,7 +15,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=3000 \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup book run lab test test-fast unit chapters site pdf zip wheel lint format images links \
-	benchmark lock address clean
+	benchmark lock address clean colab
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ pdf: book ## print every chapter and the whole book into _build/pdf (CHAPTER=...
 
 zip: book ## pack the site and the notebooks into _build/zip
 	$(PY) -m tools.make_zip
+
+colab: $(READY) ## open every chapter as Colab does, each alone (CHAPTER=08 chooses one)
+	$(PY) -m tools.run_colab $(filter-out notebooks/*.ipynb,$(CHAPTER)) $(if $(PYTHON),--python "$(PYTHON)")
 
 wheel: $(READY) ## build the library as a wheel in _build/wheel
 	rm -rf _build/wheel build

@@ -62,13 +62,13 @@ def test_interactive_figures_were_drawn_by_the_library_as_it_is(path: Path) -> N
 def transports(path: Path) -> bool:
     """Whether a chapter calls a function that needs POT, the largest package of all to install."""
     code = "\n".join(source(c) for c in read(path)["cells"][2:] if c["cell_type"] == "code")
-    return re.search(r"\b(\w*wasserstein(_to_pool)?\(|import ot\b)", code) is not None
+    return re.search(r"\b(\w*wasserstein(_to_pool)?\(|(import|from) ot\b)", code) is not None
 
 
 def test_the_set_up_cell_is_the_same_everywhere_but_where_pot_is_needed() -> None:
     cells = {path: source(read(path)["cells"][1]) for path in CHAPTERS}
     with_pot = {path for path in CHAPTERS if transports(path)}
-    assert {path.name[:2] for path in with_pot} == {"02", "06"}
+    assert {path.name[:2] for path in with_pot} == {"02", "06", "14"}
     plain = {cell for path, cell in cells.items() if path not in with_pot}
     assert len(plain) == 1
     (cell,) = plain

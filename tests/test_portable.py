@@ -247,6 +247,22 @@ def test_label_is_not_found_in_a_longer_number() -> None:
     assert labels.mentions("Version 1.2.3 of Theorem 1.2.3") == []
 
 
+def test_every_entry_of_the_bibliography_says_whether_it_was_verified(
+    built: tuple[Path, str],
+) -> None:
+    """The mark is refused where it is missing, doubled, malformed, or about a field not there."""
+    text = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    assert works.unmarked(text) == []
+    mark = "  verified = {2026-11}\n"
+    for wrong in ("", "  verified = {lately}\n", mark[:-1] + ",\n  unverified = {title}\n"):
+        (complaint,) = works.unmarked(text.replace(mark, wrong, 1))
+        assert complaint.startswith("mcmahan2017communication: "), wrong
+    page = (built[0] / "works.html").read_text(encoding="utf-8")
+    doubts = re.findall(r'<span class="doubt">† ([^<]*)\.</span>', page)
+    assert len(doubts) == text.count("  unverified = {") > 0
+    assert "Published as Best Subset, Forward Stepwise or Lasso?" in page
+
+
 def test_every_entry_of_the_bibliography_can_be_found_by_its_link() -> None:
     listed = works.read_works(ROOT / "book" / "references.bib")
     assert len(listed) > 25

@@ -319,7 +319,7 @@ def test_conda_environment_has_the_bounds_of_pyproject():
 
 
 def test_only_who_measures_transport_installs_pot():
-    """POT is 180 MB on disk, and two chapters of thirteen need it."""
+    """POT is 180 MB on disk, and three chapters of sixteen need it."""
     for extra, needs in EXTRAS.items():
         assert any(one.startswith("POT") for one in needs) == (extra == "transport"), extra
     assert "fedlearn_lib[book,test,transport]" in EXTRAS["dev"]

@@ -86,6 +86,10 @@ def _item(app: Sphinx, here: str, work: Work) -> nodes.list_item:
     if work.link:
         title = nodes.reference("", work.title, refuri=work.link, internal=False)
     line += [nodes.Text(". "), title, nodes.Text(f". {work.venue}.")]
+    if work.remark:
+        line += nodes.Text(f" {work.remark}.")
+    if work.unverified:
+        line += [nodes.Text(" "), nodes.inline("", f"† {work.unverified}.", classes=["doubt"])]
     pages = [page for page, keys in sorted(_cited(app.env).items()) if work.key in keys]
     if pages:
         line += nodes.Text(" Cited in ")

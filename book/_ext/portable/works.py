@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import latexcodec  # noqa: F401  registers "ulatex"
-from pybtex.database import Entry, parse_file
+from pybtex.database import Entry, parse_file, parse_string
 
 _HOSTS = re.compile(
     r"(^|\.)(arxiv\.org|doi\.org|mlr\.press|jmlr\.org|neurips\.cc|nips\.cc|openreview\.net|"
@@ -33,6 +33,8 @@ class Work(NamedTuple):
     eprint: str
     doi: str
     url: str
+    remark: str = ""  # where it was published later, and under which title
+    unverified: str = ""  # the fields that no source confirmed
 
     @property
     def link(self) -> str:
@@ -83,7 +85,33 @@ def work_of(key: str, entry: Entry) -> Work:
     detail = {"volume": " {}", "number": "({})", "pages": ", {}"}
     venue += "".join(form.format(field[name]) for name, form in detail.items() if name in field)
     return Work(key, authors, field["year"], field["title"], venue, field.get("eprint", ""),
-                field.get("doi", ""), field.get("url", ""))  # fmt: skip
+                field.get("doi", ""), field.get("url", ""), field.get("remark", ""),
+                field.get("unverified", ""))  # fmt: skip
+
+
+def unmarked(bibliography: str) -> list[str]:
+    """Say what is wrong with the marks of the entries of a .bib text: `verified`, `unverified`.
+
+    >>> unmarked("@misc{a, title = {T}} @misc{b, title = {T}, verified = {2026-11}}")
+    ['a: verified = {year-month}, or unverified = {the fields that no source confirmed}']
+    >>> unmarked("@misc{c, title = {T}, unverified = {pages}}")
+    ['c: unverified names pages, which it does not have']
+    """
+    found = []
+    for key, entry in parse_string(bibliography, "bibtex").entries.items():
+        month, doubted = entry.fields.get("verified"), entry.fields.get("unverified")
+        if (month is None) == (doubted is None) or not re.fullmatch(
+            r"20\d\d-(0[1-9]|1[0-2])", month or "2026-11"
+        ):
+            found.append(
+                f"{key}: verified = {{year-month}}, or "
+                "unverified = {the fields that no source confirmed}"
+            )
+        names = re.split(r",\s*", doubted) if doubted is not None else []
+        missing = [name for name in names if name not in entry.fields and name != "author"]
+        if missing:
+            found.append(f"{key}: unverified names {', '.join(missing)}, which it does not have")
+    return found
 
 
 @cache

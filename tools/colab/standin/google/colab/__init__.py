@@ -1,0 +1,1 @@
+"""What the figures' packages ask of Colab, and nothing else."""
