@@ -279,8 +279,8 @@ def howto(notebook: Notebook) -> Iterator[str]:
     goals = re.findall(r"^\d+\. \*\*\w+\*\* ", first.partition("After this page you can")[2], re.M)
     if len(goals) != 3:
         yield f"{len(goals)} objectives begin with a bold verb; 3 are asked for"
-    if (words := len(prose(notebook).split())) > 1500:
-        yield f"{words} words; at most 1,500 are asked for"
+    if (count := len(prose(notebook).split())) > 1500:
+        yield f"{count} words; at most 1,500 are asked for"
     shown = [output for cell in cells(notebook, "code") for output in cell["outputs"]]
     htmls = ["".join(output.get("data", {}).get("text/html", "")) for output in shown]
     if not any("<figcaption>" in html for html in htmls):
