@@ -261,3 +261,36 @@ def breathing(notebook: Notebook) -> Iterator[str]:
         words = len(text[start:end].split())
         if words > 330:
             yield f"{words} words without a break after {text[start : start + 60]!r}"
+
+
+def howto_complaints(notebook: Notebook) -> list[str]:
+    """What a how-to page must have: of a chapter's rules those below, and a few of its own."""
+    kept = (setup, stored_outputs, alternatives, portable, howto)
+    return [words for one in kept for words in one(notebook)]
+
+
+def howto(notebook: Notebook) -> Iterator[str]:
+    first = source(notebook["cells"][0])
+    if not re.match(r"# How to [^\n]+\n\n\*[^\n]+\*\n", first):
+        yield "the first cell is no title with a one-sentence promise in italics"
+    for words in ("**Before you start:**", "**Time:**", "[Open in Colab](", "[Download"):
+        if words not in first:
+            yield f"the first cell lacks {words}"
+    goals = re.findall(r"^\d+\. \*\*\w+\*\* ", first.partition("After this page you can")[2], re.M)
+    if len(goals) != 3:
+        yield f"{len(goals)} objectives begin with a bold verb; 3 are asked for"
+    if (count := len(prose(notebook).split())) > 1500:
+        yield f"{count} words; at most 1,500 are asked for"
+    shown = [output for cell in cells(notebook, "code") for output in cell["outputs"]]
+    htmls = ["".join(output.get("data", {}).get("text/html", "")) for output in shown]
+    if not any("<figcaption>" in html for html in htmls):
+        yield "no figure with a caption"
+    texts = ["".join(output.get("text", "")) for output in shown]
+    if not any(r"\begin{tabular}" in text for text in texts):
+        yield "no table for a paper"
+    if not any("text/markdown" in output.get("data", {}) for output in shown):
+        yield "no table on the page"
+    if not re.search(r"± \d", "\n".join(texts)):
+        yield "no difference with its interval"
+    if not source(notebook["cells"][-1]).startswith("## What to report"):
+        yield "the last cell does not say what to report"

@@ -104,6 +104,14 @@ def test_only_the_client_that_diverged_loses_its_score(how: str) -> None:
     assert torch.equal(found["after"][finite], found["before"][finite])
 
 
+@pytest.mark.parametrize("how", ["vmap", "loop"])
+def test_a_model_may_be_a_single_number(how: str) -> None:
+    """Then one row a client is a leaf [m], which has no second axis."""
+    numbers, g = torch.arange(6.0).double(), lambda w, batch: w["a"] + 0 * batch[1]
+    found = evaluate(g, {"a": numbers}, TRAIN, TEST, own=True, how=how)
+    assert torch.allclose(found["before"], numbers)
+
+
 def test_a_metric_that_says_nan_itself_needs_no_warning() -> None:
     clients, w = quadratics(3, 2), {"w": torch.tensor([torch.nan, 0.0]).double()}
     apart = lambda u, batch: (u["w"] - batch[1]).norm(dim=-1)  # noqa: E731

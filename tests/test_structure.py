@@ -138,6 +138,15 @@ def test_zero_padding_keeps_a_constant_that_it_would_cut_off(bias: float, goes: 
         assert float(inside) < ROUND
 
 
+def test_pruned_weights_lie_in_one_piece() -> None:
+    """A cut and turned view would be copied with its strides, and torch.export warns of it."""
+    model = lenet()
+    w = parameters_of(model)
+    for filters in (v for v in w.values() if v.ndim == 4):
+        filters[1:4] = 0
+    assert all(p.is_contiguous() for p in prune(model, w).parameters())
+
+
 def test_other_paddings_lose_nothing() -> None:
     """Proposition 13.2: a border that repeats the map keeps a constant map constant."""
     model = padded(1).double()

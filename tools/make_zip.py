@@ -30,8 +30,8 @@ def site_files() -> dict[str, Path]:
 
 
 def notebook_files() -> dict[str, Path]:
-    """Return the chapters, by their names in the archive."""
-    return {path.name: path for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+    """Return chapters and how-to pages, by their names in the archive."""
+    return {path.name: path for path in (ROOT / "notebooks").glob("*.ipynb")}
 
 
 def write(path: Path, files: dict[str, Path], folder: str) -> None:

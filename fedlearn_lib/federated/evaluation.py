@@ -216,7 +216,7 @@ def _without_diverged(means: Tensor, models: Params, *, own: bool) -> Tensor:
 
     It warns of the clients for which the metric had found a number.
     """
-    rows = [v.flatten(1) if own else v.reshape(1, -1) for v in models.values()]
+    rows = [v.reshape(len(v) if own else 1, -1) for v in models.values()]
     if bool(torch.stack([row.sum(1) for row in rows]).isfinite().all()):
         return means  # a finite sum has only finite terms, and adding is the quickest pass
     sound = torch.stack([row.isfinite().all(1) for row in rows]).all(0).expand(means.shape)

@@ -127,7 +127,7 @@ def _cut(link: Link, dead: Tensor, place: str, whole: bool) -> None:
     inside = columns.reshape(len(columns), -1, *places)
     if second.bias is not None or bool(gain.any()):
         second.bias = nn.Parameter(gain if second.bias is None else second.bias + gain)
-    second.weight = nn.Parameter(inside.clone())
+    second.weight = nn.Parameter(inside.clone(memory_format=torch.contiguous_format))
     _keep_rows(first, between, keep)
     set_sizes(first)
     set_sizes(second)
