@@ -14,8 +14,8 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=3000 \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup book run lab test test-fast unit chapters site pdf zip wheel lint format images links \
-	benchmark lock address clean colab
+.PHONY: help setup book run lab test test-fast unit chapters site pdf slides zip wheel lint format images \
+	links benchmark lock address clean colab
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -28,7 +28,8 @@ $(VENV)/.locked: requirements.lock
 	$(PY) -m pip install --disable-pip-version-check -r requirements.lock
 	@touch $@
 
-# Temml, which typesets the formulas, comes from npm; node itself is in the lock file.
+# Temml, which typesets the formulas, and reveal.js, which shows the slides, come from npm; node itself is in the
+# lock file.
 $(VENV)/.mathml: $(VENV)/.locked tools/install_mathml.py tools/mathml/package-lock.json
 	$(PY) -m tools.install_mathml
 	@touch $@
@@ -66,6 +67,9 @@ site: book ## test the built site in a headless browser
 
 pdf: book ## print every chapter and the whole book into _build/pdf (CHAPTER=... chooses one)
 	$(PY) -m tools.make_pdf $(filter-out notebooks/*.ipynb,$(CHAPTER))
+
+slides: book ## write every chapter's slides into _build/slides (CHAPTER=... chooses one)
+	$(PY) -m tools.make_slides $(filter-out notebooks/*.ipynb,$(CHAPTER))
 
 zip: book ## pack the site and the notebooks into _build/zip
 	$(PY) -m tools.make_zip

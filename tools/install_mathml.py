@@ -1,4 +1,7 @@
-"""Put Temml, which typesets the book's formulas, into the virtual environment (`make setup`)."""
+"""Put what comes from npm into the virtual environment (`make setup`).
+
+That is Temml, which typesets the book's formulas, and reveal.js, which shows its slides.
+"""
 
 from __future__ import annotations
 

@@ -56,3 +56,19 @@ def screen(tab: Page, width: int, *, dark: bool) -> None:
     tab.wait_for_selector(f"html[data-theme={theme}]", state="attached")
     tab.evaluate(RESTS)
     tab.wait_for_selector("html[data-measured=all]", state="attached")
+
+
+def listen(tab: Page) -> list[str]:
+    """Return a list that fills with whatever leaves this machine, fails to load or raises."""
+    wrong: list[str] = []
+
+    def watch(request) -> None:
+        if not request.url.startswith(("file://", "data:", "blob:", "http://127.0.0.1:")):
+            wrong.append(f"leaves the machine: {request.url}")
+
+    tab.on("request", watch)
+    tab.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+    tab.on("response", lambda r: wrong.append(f"{r.status}: {r.url}") if r.status > 399 else None)
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    return wrong

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from built import SHIFT, SITE, New, Opened, Visit
+from built import SHIFT, SITE, New, Opened, Visit, listen
 from pages import html_of
 
 if TYPE_CHECKING:
@@ -75,22 +75,6 @@ def http() -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def listen(tab: Page) -> list[str]:
-    """Return a list that fills with whatever leaves this machine, fails to load or raises."""
-    wrong: list[str] = []
-
-    def watch(request) -> None:
-        if not request.url.startswith(("file://", "data:", "blob:", "http://127.0.0.1:")):
-            wrong.append(f"leaves the machine: {request.url}")
-
-    tab.on("request", watch)
-    tab.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
-    tab.on("response", lambda r: wrong.append(f"{r.status}: {r.url}") if r.status > 399 else None)
-    tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    return wrong
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from sphinx.application import Sphinx
 
 from portable import (
     access,
+    answers,
     boxes,
     cards,
     cells,
@@ -37,7 +38,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     parts = (
         domain, folds, quiz, cells, boxes, evidence, citations, pages, docstrings, library, live,
         mathematics, typography, links, uses, index, cards, status, site, search, access, published,
-        sharing, swift,
+        sharing, swift, answers,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
