@@ -76,8 +76,8 @@ def overview(notebook: Notebook) -> list[str]:
     listed = " · ".join(f"{name} {count}" for name, count in minutes.items())
     return [
         f"This edition has all solutions open. Stated on top: {'; '.join(stated)}.",
-        f"Minutes of reading, counted from the words at {SPEED} a minute without folds and code: "
-        f"{listed}. Together {sum(minutes.values())}.",
+        f"Minutes of reading, counted from the words at {SPEED} a minute, without folds, code and "
+        f"the time that a formula takes: {listed}. Together {sum(minutes.values())}.",
         "Exercises: " + ", ".join(f"{n} *{kind}*" for kind, n in sorted(kinds.items())) + ".",
         *planned(chapter_of(notebook)),
     ]

@@ -40,13 +40,13 @@ def alone(attempt: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(attempt)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        called: list[str] = []
+        called: list[tuple[str, str]] = []
 
         def watch(frame: FrameType, event: str, _: Any) -> None:
             place = str(frame.f_globals.get("__name__", ""))
             typed = frame.f_code.co_filename.startswith("<")  # into a doctest of the library, say
             if event == "call" and place.partition(".")[0] in SHELVES and not typed:
-                called.append(f"{place}.{frame.f_code.co_qualname}")
+                called.append((place, frame.f_code.co_qualname))
 
         before = sys.getprofile()
         sys.setprofile(watch)
@@ -55,9 +55,11 @@ def alone(attempt: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             sys.setprofile(before)
         if called:
-            known = next((name for name in called if not PRIVATE.search(name)), called[0])
+            names = (".".join(one) for one in called)
+            known = (name for name in names if not PRIVATE.search(name))
+            first = next(known, f"a function of {called[0][0]}")
             raise AssertionError(
-                f"Not yet. Your function calls {known}; here it is to be written without the "
+                f"Not yet. Your function calls {first}; here it is to be written without the "
                 "library."
             )
         return found
