@@ -15,7 +15,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=3000 \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup book run lab test test-fast unit chapters site pdf slides zip wheel lint format images \
-	links benchmark lock address clean colab
+	links benchmark lock address clean colab student teacher assignments
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -93,6 +93,15 @@ format: $(READY) ## let ruff mend what it can
 images: $(READY) ## draw logo, favicon, social card and covers again
 	$(PY) tools/draw_images.py
 	$(PY) -m tools.draw_covers
+
+student: $(READY) ## the chapters without solutions, as notebooks, into _build/student
+	$(PY) -m tools.editions student
+
+teacher: $(READY) ## the chapters with solutions open and notes into _build/teacher
+	$(PY) -m tools.editions teacher
+
+assignments: $(READY) ## four graded assignments as a course of nbgrader into _build/assignments
+	$(PY) -m tools.assignments
 
 links: $(READY) ## try every link of the book (needs the internet)
 	$(VENV)/bin/jupyter-book build . --builder linkcheck

@@ -38,7 +38,7 @@ ORDER = (
 )  # fmt: skip
 # What readers call on the book's own shelf.
 SHELF = {
-    "fedlearn_book.exercises": ("check", "Exercise"),
+    "fedlearn_book.exercises": ("check", "Exercise", "alone"),
     "fedlearn_book.widgets": ("explore", "HeterogeneityExplorer", "MetaLandscape", "PathExplorer",
                               "FiltersEntering", "PersonalExplorer"),
 }  # fmt: skip
