@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from toy_clients import quadratics, random_quadratics, seeded
 
 import fedlearn_lib as fl
-from fedlearn_lib import Clients, federated
+from fedlearn_lib import Clients, federated, iss_path
 from fedlearn_lib.data import quadratic_clients, quadratic_loss
 from fedlearn_lib.federated import (
     PersonalPath,
@@ -123,6 +125,22 @@ def test_dependent_columns_do_not_spoil_the_shared_model() -> None:
     with pytest.warns(UserWarning, match="one choice of several"):
         path = personalization_path(clients)
     check_path(path, clients)
+
+
+def test_what_another_thread_says_meanwhile_is_not_taken_for_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In Colab the kernel's thread says that a clock is deprecated, between two knots."""
+    module = sys.modules["fedlearn_lib.federated.personalization_path"]
+
+    def disturbed(*args, **kwargs):
+        warnings.warn("utcnow() is deprecated", DeprecationWarning, stacklevel=1)
+        return iss_path(*args, **kwargs)
+
+    monkeypatch.setattr(module, "iss_path", disturbed)
+    with pytest.warns() as said:
+        personalization_path(linear_clients([9, 12, 7], 3))
+    assert [one.category for one in said] == [DeprecationWarning]
 
 
 def test_a_feature_of_one_client_alone_is_shared_for_ever() -> None:

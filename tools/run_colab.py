@@ -31,7 +31,6 @@ from typing import Any, NamedTuple
 import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -264,13 +263,11 @@ def visit(chapter: Path, packages: Packages, origin: Path, folder: Path) -> Visi
     try:
         with (folder / "kernel.log").open("w", encoding="utf-8") as log:
             env = surroundings(python, home, origin, offline=packages.offline)
-            client.execute(env=env, stderr=log)
+            client.execute(env=env, stderr=log, cleanup_kc=True)  # or the kernel would stay
     except CellExecutionError as error:
         failure = f"{error.ename}: {error.evalue}"
     except (CellTimeoutError, DeadKernelError) as error:
         failure = str(error)
-    finally:
-        run_sync(manager.shutdown_kernel)(now=True)  # the client ends only what it made itself
     left = [str(path.relative_to(work)) for path in sorted(work.rglob("*")) if path.is_file()]
     left.remove(chapter.name)
     return Visit(notebook, client.widget_state, before, freeze(python), left, failure)

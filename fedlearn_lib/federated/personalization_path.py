@@ -169,7 +169,11 @@ def _path_of(own: Tensor, rest: Tensor, max_knots: int | None, t_max: float) -> 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         path = iss_path(own, rest, max_knots=max_knots, t_max=t_max)
-    if caught:
+    ours = [one for one in caught if "one choice of several" in str(one.message)]
+    for one in caught:  # what another thread said meanwhile, as a kernel's do
+        if one not in ours:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if ours:
         warnings.warn(
             "the deviations are one choice of several that fit alike: half of the weight is on "
             "each side of a shared number, or the data of a client leave its own numbers open; "
