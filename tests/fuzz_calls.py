@@ -581,6 +581,10 @@ VALID: dict[str, Callable[[], Call]] = {
         theory.selection_bound, X=20 * torch.eye(40), beta=3.0 * (torch.arange(40) < 4), sigma=0.1,
         kappa=100.0, lr=0.001, delta=0.05,
     ),
+    "compatibility": lambda: call(theory.compatibility, X=X(), support=[0, 1], slack=3.0),
+    "prediction_bound": lambda: call(
+        theory.prediction_bound, t=2.0, coefficients=torch.tensor([2.0, -2.0]), phi=0.5, omega=0.1
+    ),
     "split_gram": lambda: call(theory.split_gram, X=X(), nu=1.0, D=torch.eye(3)),
     "split_design": lambda: call(theory.split_design, X=X(), y=y(), nu=1.0, D=torch.eye(3)),
     "split_irr": lambda: call(

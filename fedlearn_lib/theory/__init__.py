@@ -38,6 +38,7 @@ from fedlearn_lib.theory.meta import (
     softmax_constants,
     stretch,
 )
+from fedlearn_lib.theory.prediction import Prediction, compatibility, prediction_bound
 from fedlearn_lib.theory.rounds import (
     slowest_exponential,
     slowest_lognormal,
@@ -65,10 +66,12 @@ from fedlearn_lib.theory.splitting import (
 __all__ = [
     "Bound",
     "Descent",
+    "Prediction",
     "Run",
     "Selection",
     "balanced_steps",
     "clean_until",
+    "compatibility",
     "coupled_lipschitz",
     "descent",
     "dissimilarity_from_tv",
@@ -91,6 +94,7 @@ __all__ = [
     "noise_rate",
     "oracle_reach",
     "perfedavg_bound",
+    "prediction_bound",
     "relative_error",
     "restricted_convexity",
     "safe_time",

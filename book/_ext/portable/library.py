@@ -31,8 +31,8 @@ ORDER = (
     "sparse.optim", "sparse.forecast", "sparse.recorder",
     "structure.masks", "structure.pruning", "structure.closing", "structure.retrain",
     "structure.growing", "structure.carrying", "structure.starting", "structure.cost",
-    "theory.meta", "theory.convergence", "theory.distances", "theory.selection", "theory.splitting",
-    "theory.lyapunov", "theory.rounds",
+    "theory.meta", "theory.convergence", "theory.distances", "theory.selection",
+    "theory.prediction", "theory.splitting", "theory.lyapunov", "theory.rounds",
     "engines.torch_dist", "engines.flower",
     "viz",
 )  # fmt: skip
