@@ -600,7 +600,6 @@ VALID: dict[str, Callable[[], Call]] = {
     "slowest_lognormal_bound": lambda: call(
         theory.slowest_lognormal_bound, mu=0.5, sigma=0.5, cohort=5
     ),
-    "support_bytes": lambda: call(theory.support_bytes, numbers=10, support=3, width=4),
     "clean_until": lambda: call(
         theory.clean_until, X=X(), support=torch.tensor([True, True, False]), nu=1.0, sigma=0.5,
         delta=0.06, D=torch.eye(3),

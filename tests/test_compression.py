@@ -105,6 +105,21 @@ def test_bytes() -> None:
     assert message_bytes(1000, kept=1000) == 4000
     assert message_bytes(1000, kept=10) == math.ceil((10 * 32 + 10 * 10) / 8)  # a list of places
     assert message_bytes(1000, kept=500) == math.ceil((500 * 32 + 1000) / 8)  # a mask
+    assert message_bytes(9, bits=64, kept=2) == 16 + 1
+    assert message_bytes(1000, kept=0) == 0
+
+
+def test_the_places_of_a_support_cost_the_cheaper_of_a_mask_and_a_list() -> None:
+    """Proposition 16.3, part 2: places written down in both ways, and the condition for d = 64."""
+    for d in (2, 64, 100, 1970):
+        width = len(bin(d - 1)) - 2  # binary digits of the largest place
+        for s in {1, d // 40 + 1, d // 3, d - 1} - {0}:
+            mask = "".join("1" if j < s else "0" for j in range(d))
+            places = "".join(format(j, f"0{width}b") for j in range(s))
+            bits = 32 * s + min(len(mask), len(places))
+            assert message_bytes(d, kept=s) == math.ceil(bits / 8)
+    assert message_bytes(64, kept=61) < message_bytes(64)
+    assert message_bytes(64, kept=62) == message_bytes(64)
 
 
 @pytest.mark.parametrize(

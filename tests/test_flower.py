@@ -12,9 +12,9 @@ import torch
 from toy_clients import ragged_clients
 
 from fedlearn_book.reproductions import flower_faults
-from fedlearn_lib import gradient, logistic, loss_of, parameters_of, perfedavg, run
+from fedlearn_lib import Params, gradient, logistic, loss_of, parameters_of, perfedavg, run
 from fedlearn_lib.engines import flower
-from fedlearn_lib.engines.flower import Federation, answer, kept_before, mean_of, round_generator
+from fedlearn_lib.engines.flower import Federation, answer, kept_after, mean_of, round_generator
 from fedlearn_lib.federated import personal_path, scaffold
 from fedlearn_lib.federated.resume import read_tree, write_tree
 
@@ -34,6 +34,17 @@ def federation(name: str) -> Federation:
     )
 
 
+def asked(of: Federation, home: Path, i: int, r: int, sent: Params, last: int) -> Params:
+    """What the app of node i does in round r: begin with what was kept after round ``last``."""
+    home.mkdir(exist_ok=True)
+    if of.algorithm.own is None:
+        return answer(of, i, r, sent, None)
+    own = kept_after(home, last) if last >= 0 else of.algorithm.own(of.w0)
+    message, after = answer(of, i, r, sent, own)
+    write_tree(home / f"own-{r}.pt", after)
+    return message
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_nodes_and_server_compute_the_rounds_of_run(name: str, tmp_path: Path) -> None:
     """Proposition 16.6: every round is asked twice, as after a server's death; it counts once."""
@@ -41,17 +52,8 @@ def test_nodes_and_server_compute_the_rounds_of_run(name: str, tmp_path: Path) -
     state, simulated = of.algorithm.init(of.w0), None
     for r in range(4):
         for _ in range(2):
-            good = {}
-            for i in range(of.clients.m):
-                home, own = tmp_path / str(i), None
-                home.mkdir(exist_ok=True)
-                if of.algorithm.own is not None:
-                    own = kept_before(home, r) or of.algorithm.own(of.w0)
-                found = answer(of, i, r, of.algorithm.send(state), own)
-                if own is not None:
-                    found, after = found
-                    write_tree(home / f"own-{r}.pt", after)
-                good[i] = found
+            sent = of.algorithm.send(state)
+            good = {i: asked(of, tmp_path / str(i), i, r, sent, r - 1) for i in range(of.clients.m)}
         state = of.algorithm.server(state, mean_of(good, of.clients.p))
         simulated, _ = run(
             of.algorithm, of.w0, of.clients, rounds=1, steps=of.steps, batch=of.batch,
@@ -60,6 +62,50 @@ def test_nodes_and_server_compute_the_rounds_of_run(name: str, tmp_path: Path) -
     for k in of.w0:
         torch.testing.assert_close(state.w[k], simulated.w[k], rtol=0, atol=1e-12)
         assert not torch.equal(state.w[k], of.w0[k])
+
+
+LATE = {1: (2,), 2: (0, 2), 3: (1,)}  # round -> clients whose answers come too late
+DEAD = {2: (1,)}  # and those that compute nothing
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_answer_that_comes_too_late_is_not_paid(name: str, tmp_path: Path) -> None:
+    """Proposition 16.6: only whose answers entered counts, not who computed one."""
+    of, m = federation(name), 4
+    state, simulated, entered = (of.algorithm.init(of.w0),) * 2 + ([-1] * m,)
+    owns = {i: of.algorithm.own(of.w0) if of.algorithm.own else None for i in range(m)}
+    for r in range(5):
+        sent, good = of.algorithm.send(state), {}
+        for i in set(range(m)) - set(DEAD.get(r, ())):
+            message = asked(of, tmp_path / str(i), i, r, sent, entered[i])
+            if i not in LATE.get(r, ()):
+                good[i] = message
+        entered = [r if i in good else k for i, k in enumerate(entered)]
+        state = of.algorithm.server(state, mean_of(good, of.clients.p))
+        whole = {}  # the simulation: those who are not in the mean do not exist
+        for i in good:
+            found = answer(of, i, r, of.algorithm.send(simulated), owns[i])
+            whole[i], owns[i] = found if owns[i] is not None else (found, None)
+        simulated = of.algorithm.server(simulated, mean_of(whole, of.clients.p))
+    for k in of.w0:
+        torch.testing.assert_close(state.w[k], simulated.w[k], rtol=0, atol=1e-14)
+
+
+def test_what_is_kept_is_found_by_its_round_and_old_files_go(tmp_path: Path) -> None:
+    for r in (0, 1, 2):
+        write_tree(tmp_path / f"own-{r}.pt", {"w": torch.tensor(float(r))})
+    assert float(kept_after(tmp_path, 1)["w"]) == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["own-1.pt", "own-2.pt"]
+    with pytest.raises(FileNotFoundError, match="the answer of round 3 entered the mean"):
+        kept_after(tmp_path, 3)
+
+
+def test_a_file_of_another_federation_is_refused() -> None:
+    mark = flower._mark(federation("path"))
+    flower.check_mark(Path("server.pt"), mark, mark)
+    other = flower._mark(federation("path")._replace(seed=8, steps=4))
+    with pytest.raises(ValueError, match=r"differs in \['seed', 'steps'\]"):
+        flower.check_mark(Path("server.pt"), mark, other)
 
 
 def test_the_mean_of_those_who_answered() -> None:
@@ -104,6 +150,21 @@ def test_the_simulation_of_a_log_takes_who_answered() -> None:
     assert torch.equal(full["1.weight"], again["1.weight"])
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("cryptography") is None, reason="needs cryptography, as Flower does"
+)
+def test_a_certificate_names_the_servers_address_and_keys_are_private(tmp_path: Path) -> None:
+    from cryptography import x509
+
+    flower_faults.certify(tmp_path, "192.168.7.20", days=30)
+    found = x509.load_pem_x509_certificate((tmp_path / "server.pem").read_bytes())
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "192.168.7.20" in map(str, names.get_values_for_type(x509.IPAddress))
+    assert 30 <= (found.not_valid_after_utc - found.not_valid_before_utc).days <= 31
+    for file in tmp_path.glob("*.key"):
+        assert file.stat().st_mode & 0o077 == 0
+
+
 REAL = pytest.mark.skipif(
     MISSING, reason='Flower is not installed: pip install "fedlearn_lib[flower]", elsewhere'
 )
@@ -144,7 +205,7 @@ def test_what_a_client_keeps_survives_its_death(tmp_path: Path) -> None:
             generator=round_generator(of.seed, r), state=state,
         )  # fmt: skip
     assert [e["answered"] for e in log if e["event"] == "averaged"] == 3 * [[0, 1]]
-    w = read_tree(tmp_path / "server.pt")["w"]
+    w = read_tree(tmp_path / "server.pt")["state"]["w"]
     for i in range(2):
         own = read_tree(tmp_path / f"client {i}" / "own-2.pt")
         for k in own:

@@ -24,6 +24,7 @@ from fedlearn_lib.federated import (
     inputs_from_rows,
     label_shares,
     match_message,
+    personal_path,
 )
 
 NET = mlp(6, 9, 3, seed=1).double()
@@ -140,6 +141,21 @@ def test_a_personal_head_hides_labels_and_no_inputs() -> None:
     assert set(sent) == set(FIRST)
     read = inputs_from_rows(sent["1.weight"], sent["1.bias"])
     torch.testing.assert_close(read, X[5:6].expand(9, 6))
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_account_of_the_path_is_the_sum_of_the_messages(steps: int) -> None:
+    """What never leaves the client can be computed from what does: V is their sum over κ."""
+    method = personal_path(gradient(LOSS), kappa=0.5, lr=2.0)
+    shared, own, heard = W, method.own(W), {k: 0 * v for k, v in W.items()}
+    for r in range(12):
+        ids = torch.randint(4, (steps, 1, 3), generator=seeded(r))
+        message, own = method.client(shared, own, (X[ids], Y[ids]))
+        heard, shared = axpy(2.0, message, heard), axpy(0.3, message, shared)
+        assert outside(message, ids.unique()) < 1e-9
+    for k in W:
+        torch.testing.assert_close(own[f"dual.{k}"], heard[k], rtol=0, atol=1e-12)
+    assert any(bool((v.abs() > 1).any()) for v in own.values())  # some numbers are its own
 
 
 def test_matching_finds_what_division_cannot_separate() -> None:

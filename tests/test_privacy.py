@@ -196,6 +196,15 @@ def test_sampling_never_costs() -> None:
         assert with_coin < renyi_epsilon(4.0, rounds=50, delta=1e-5)
 
 
+def test_sampling_saves_messages_and_not_privacy() -> None:
+    """The same noise on the mean, σ in proportion to the share: ε is never below that of all."""
+    for sigma, rounds in ((40.0, 20), (60.0, 200)):
+        for share in (0.5, 0.25, 0.1, 0.05):
+            some = renyi_epsilon(share * sigma, rounds=rounds, delta=1e-4, share=share)
+            assert some >= renyi_epsilon(sigma, rounds=rounds, delta=1e-4)
+    assert renyi_epsilon(4.0, rounds=20, delta=1e-4, share=0.1) < 0.56
+
+
 def test_noise_on_a_support() -> None:
     """Theorem 15.16: energies by formula and as drawn, the paid choice, the noise in a score."""
     x = torch.randn(50, 30, generator=seeded(), dtype=torch.float64) * 0.1

@@ -17,6 +17,7 @@ from fedlearn_book.reproductions import (
     compared,
     distance_gain,
     flower_faults,
+    goal,
     growth,
     network_arrival,
     omniglot,
@@ -34,7 +35,17 @@ from fedlearn_book.reproductions import (
 )
 from fedlearn_book.reproductions.__main__ import RUNS
 from fedlearn_book.reproductions.record import interval, matching, run_cells
-from fedlearn_lib import axpy, mlp, norm, parameters_of
+from fedlearn_lib import (
+    accuracy_of,
+    adapt,
+    axpy,
+    evaluate,
+    load,
+    loss_of,
+    mlp,
+    norm,
+    parameters_of,
+)
 from fedlearn_lib.data import Dataset
 
 CELLS = [{"x": x, "seed": seed} for x in (1, 2) for seed in (0, 1)]
@@ -137,6 +148,7 @@ SUMMARIES: dict[str, Callable[[list[dict]], dict]] = {
     "compared": compared.summarize,
     "distance_gain": distance_gain.summarize,
     "flower_faults": flower_faults.summarize,
+    "goal": goal.summarize,
     "growth": growth.summarize,
     "network_arrival": network_arrival.summarize,
     "omniglot": omniglot.summarize,
@@ -279,3 +291,49 @@ def test_a_row_of_the_search_takes_the_cells_of_its_own_change() -> None:
     rows = two_groups.summarize_search(done)["rows"]
     assert [row[0] for row in rows] == list(two_groups.CHANGES)
     assert rows[1][1:] == ["10.0; 11.1 (10.0)", "12.0; 11.1 (10.0)", "14.0; 11.1 (10.0)"]
+
+
+def test_new_clients_are_scored_as_the_library_scores_them() -> None:
+    """The gradient of softmax regression, written out, beside ``adapt`` and ``evaluate``."""
+    world = goal.world_of(load("mnist_mini"), 3)
+    g = torch.Generator().manual_seed(1)
+    w = {k: v + 0.1 * torch.randn(v.shape, generator=g) for k, v in
+         parameters_of(world.model).items()}  # fmt: skip
+    found, loss = goal.scored(world, w), loss_of(world.model)
+    for k, steps in enumerate(goal.OWN_STEPS):
+        own = partial(adapt, loss, alpha=goal.OWN_LR, steps=steps)
+        right = evaluate(accuracy_of(world.model), w, *world.new, adapt=own)["after"]
+        torch.testing.assert_close(found[k], right.double(), rtol=0, atol=1e-6)
+    assert found.shape == (3, goal.NEW + goal.TUNE)
+    assert not torch.equal(found[0], found[2])
+
+
+def test_worlds_of_the_goal_share_no_image() -> None:
+    world = goal.world_of(load("mnist_mini"), 0)
+    sizes = [int(one.n.sum()) for one in (world.known[0], *world.new)]
+    assert sizes == [3600, 140 * 6, 140 * 4]
+    rows = torch.cat([one.data(i)[0] for one in (world.known[0], *world.new) for i in range(one.m)])
+    assert len(rows.unique(dim=0)) == len(load("mnist_mini").x.unique(dim=0)) == 5000
+
+
+def test_the_goal_counts_what_is_spent(monkeypatch) -> None:
+    """Rows of the table from cells made by hand, and the ways to send from their bytes."""
+    cell = {"bytes": 100, "gradients": 5, "samples": 50}
+    done = [
+        {"setting": {"method": name, "seed": k}, "result": {**cell, "rounds": rounds}}
+        for name in goal.ROWS for k, rounds in enumerate((2, None, 4))
+    ]  # fmt: skip
+    row = goal.summarize(done)["rows"][1]
+    assert row == ["FedAvg", "2, never, 4", "100", "300", "15", "150"]
+    x = torch.tensor([[1.0] * 5 + [9.0] * 20] * 3)
+    send = goal.sender("memory", torch.Generator())
+    assert torch.equal(send(x)[0], torch.tensor([0.0] * 5 + [9.0] * 20))
+    mean, size = send(torch.zeros_like(x))
+    assert torch.equal(mean, torch.tensor([1.0] * 5 + [0.0] * 20)), "what was late comes now"
+    assert size == goal.sender("largest", torch.Generator())(x)[1] < 100
+    monkeypatch.setattr(goal, "ROUNDS", 2)
+    world = goal.world_of(load("mnist_mini"), 0)._replace(rounds=2)
+    local, personal = (goal.measure(goal.ROWS[name], world) for name in ("local", "path"))
+    assert local["rounds"] is None
+    assert local["bytes"] == 0
+    assert personal["bytes"] == 4 * 1970

@@ -15,7 +15,6 @@ from fedlearn_lib.theory import (
     slowest_exponential,
     slowest_lognormal,
     slowest_lognormal_bound,
-    support_bytes,
 )
 
 
@@ -105,16 +104,6 @@ def test_a_ring_sums_and_sends_less_than_two_vectors(R: int) -> None:
         sent += 1
     assert all(whose == everybody for one in held for whose in one.values())
     assert sent == 2 * (R - 1)
-
-
-def test_bytes() -> None:
-    """Proposition 16.3, part 2, and its condition for d = 64: s at most 61."""
-    assert support_bytes(64, support=61) < support_bytes(64)
-    assert support_bytes(64, support=62) == support_bytes(64)
-    assert support_bytes(10**6) == 4 * 10**6
-    assert support_bytes(9, support=2, width=8) == 16 + 2
-    with pytest.raises(ValueError, match="support must be at most numbers"):
-        support_bytes(3, support=4)
 
 
 @pytest.mark.parametrize("answers", [0, 4])

@@ -17,6 +17,7 @@ NAMES = (
     "compared",
     "distance_gain",
     "flower_faults",
+    "goal",
     "growth",
     "images",
     "lenet_mnist",

@@ -215,7 +215,7 @@ class Deployment:
         """Return the log, and how far the end is from a simulation with the same answers."""
         from fedlearn_lib.federated.resume import read_tree
 
-        w, log = read_tree(self.home / "server.pt")["w"], self.log()
+        w, log = read_tree(self.home / "server.pt")["state"]["w"], self.log()
         simulated = simulation(config, log)
         start = app().federation({"method": "perfedavg", **config}).w0
         gap, moved = (
@@ -284,14 +284,19 @@ def app() -> Any:
     return module
 
 
-def certify(home: Path) -> None:
-    """Write a certificate of this machine's own, and a pair of keys for each of eight nodes."""
+def certify(home: Path, address: str = "127.0.0.1", *, days: int = 2) -> None:
+    """Write a certificate for the server at this address, and keys for each of eight nodes.
+
+    The certificates hold for so many ``days``, by the clocks of all machines; private keys can be
+    read by their owner only.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     pem, none = serialization.Encoding.PEM, serialization.NoEncryption()
     today = datetime.datetime.now(datetime.UTC)
+    hosts = sorted({ip_address("127.0.0.1"), ip_address(address)})
 
     def certificate(name: str, key: Any, issuer: str, signer: Any, ca: bool) -> Any:
         titles = [
@@ -301,11 +306,11 @@ def certify(home: Path) -> None:
             x509.CertificateBuilder().subject_name(titles[0]).issuer_name(titles[1])
             .public_key(key.public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(today - datetime.timedelta(hours=1))
-            .not_valid_after(today + datetime.timedelta(days=2))
+            .not_valid_after(today + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(
                 x509.SubjectAlternativeName(
-                    [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+                    [x509.DNSName("localhost"), *map(x509.IPAddress, hosts)]
                 ),
                 critical=False,
             )
@@ -319,15 +324,21 @@ def certify(home: Path) -> None:
     }.items():
         (home / name).write_bytes(made.public_bytes(pem))
     traditional = serialization.PrivateFormat.TraditionalOpenSSL
-    (home / "server.key").write_bytes(server.private_bytes(pem, traditional, none))
+    _write_secret(home / "server.key", server.private_bytes(pem, traditional, none))
     for i in range(8):
         key = ec.generate_private_key(ec.SECP384R1())
         private = key.private_bytes(pem, serialization.PrivateFormat.OpenSSH, none)
-        (home / f"node{i}.key").write_bytes(private)
+        _write_secret(home / f"node{i}.key", private)
         public = key.public_key().public_bytes(
             serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
         )
         (home / f"node{i}.pub").write_bytes(public)
+
+
+def _write_secret(file: Path, content: bytes) -> None:
+    """Write a private key that only its owner may read."""
+    file.touch(mode=0o600)
+    file.write_bytes(content)
 
 
 def _free_port() -> int:

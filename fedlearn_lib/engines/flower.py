@@ -20,6 +20,7 @@ from fedlearn_lib._checked import checked
 from fedlearn_lib._checks import check_integers
 from fedlearn_lib.data.clients import Clients
 from fedlearn_lib.engines.torch_dist import Shard
+from fedlearn_lib.federated._population import outline
 from fedlearn_lib.federated.algorithm import Algorithm
 from fedlearn_lib.federated.resume import read_tree, write_tree
 from fedlearn_lib.trees import Params, axpy
@@ -111,10 +112,11 @@ def mean_of(messages: Mapping[int, Params], p: Tensor) -> Params:
 def client_app(make: Callable[[Config], Federation]) -> ClientApp:
     """Return the app of a node, which is the client ``node-config client=i`` of the federation.
 
-    What the client keeps between rounds (``algorithm.own``) lies in a file of its own,
-    ``node-config home="…"``, with the round in which it was made: a node that dies loses nothing,
-    and a round that the server repeats starts from what was kept before it. A new federation needs
-    a new folder: what lies there belongs to the old one.
+    What the client keeps between rounds (``algorithm.own``) lies in files in a folder of its own,
+    ``node-config home="…"``, one for every round that it has computed. The server says which of
+    them was the last whose answer entered the mean, and from what was kept after that one the
+    client goes on: a node that dies loses nothing, a round that is repeated is paid once, and a
+    round whose answer came too late is not paid at all. A new federation needs a new folder.
     """
     flower = _flower()
     from flwr.clientapp import ClientApp
@@ -124,12 +126,12 @@ def client_app(make: Callable[[Config], Federation]) -> ClientApp:
     @app.train()  # type: ignore[untyped-decorator]
     def train(message: Any, context: Any) -> Any:
         of, node = make(context.run_config), context.node_config
-        i, r = int(node["client"]), int(message.content["task"]["round"])
+        task, i = message.content["task"], int(node["client"])
+        r, last = int(task["round"]), int(task["entered"][i])
         sent = _params(message.content["sent"])
         home, own = Path(str(node["home"])), None
         if of.algorithm.own is not None:
-            own = kept_before(home, r)
-            own = of.algorithm.own(of.w0) if own is None else own
+            own = of.algorithm.own(of.w0) if last < 0 else kept_after(home, last)
         found = answer(of, i, r, sent, own)
         if own is not None:
             found, after = found
@@ -144,11 +146,18 @@ def client_app(make: Callable[[Config], Federation]) -> ClientApp:
     return app
 
 
-def kept_before(home: Path, r: int) -> Params | None:
-    """Return what a client kept after the last of its rounds before round r, if there was one."""
-    rounds = [int(file.stem.partition("-")[2]) for file in home.glob("own-*.pt")]
-    earlier = [k for k in rounds if k < r]
-    return read_tree(home / f"own-{max(earlier)}.pt") if earlier else None
+def kept_after(home: Path, r: int) -> Params:
+    """Return what a client kept after round r, and delete what it kept after earlier ones."""
+    file = home / f"own-{r}.pt"
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} is missing, but the answer of round {r} entered the mean; restore the folder "
+            "of this client, or begin a new federation with new folders"
+        )
+    for old in home.glob("own-*.pt"):
+        if int(old.stem.partition("-")[2]) < r:  # the server never asks for an earlier one again
+            old.unlink()
+    return read_tree(file)
 
 
 def _fault(node: Config, r: int, message: Params) -> Params:
@@ -164,9 +173,11 @@ def server_app(make: Callable[[Config], Federation]) -> ServerApp:
     """Return the app of the server: rounds that survive what clients and machines do.
 
     The run's configuration says ``rounds``, ``home`` (a folder), ``timeout`` (seconds a round
-    waits) and ``least`` (answers without which a round is repeated). The state is written to
-    ``home`` after every round, atomically, and a new run goes on from it; ``log.jsonl`` says for
-    every round who answered and who did not, and why.
+    waits for nodes, and again for answers) and ``least`` (answers without which a round is
+    repeated, for as long as it takes). The state is written to ``home`` after every round,
+    atomically, with the round in which each client's answer last entered; a new run of the same
+    federation goes on from it. ``log.jsonl`` says for every round who answered and who did not,
+    and why.
     """
     _flower()
     from flwr.serverapp import ServerApp
@@ -178,27 +189,58 @@ def server_app(make: Callable[[Config], Federation]) -> ServerApp:
         config = context.run_config
         of, home = make(config), Path(str(config["home"]))
         state, file = of.algorithm.init(of.w0), home / "server.pt"
+        entered, mark = [-1] * of.clients.m, _mark(of)
         seen: dict[int, int] = {}
         if file.exists():
-            state = type(state)(**read_tree(file))
+            stored = read_tree(file)
+            check_mark(file, stored["mark"], mark)
+            state, entered = type(state)(**stored["state"]), stored["entered"]
             _log(home, round=state.round, event="goes on from the file")
         while state.round < int(config["rounds"]):
             began, sent = time.monotonic(), of.algorithm.send(state)
-            good, bad = _ask(grid, of, state.round, sent, config, seen)
+            good, bad = _ask(grid, of, state.round, sent, config, seen, entered)
             entry = {"answered": sorted(good), "refused": bad,
                      "seconds": round(time.monotonic() - began, 1)}  # fmt: skip
             if len(good) < int(config["least"]):
                 _log(home, round=state.round, event="too few answers, repeated", **entry)
                 continue
             _log(home, round=state.round, event="averaged", **entry)
+            entered = [state.round if i in good else k for i, k in enumerate(entered)]
             state = of.algorithm.server(state, mean_of(good, of.clients.p))
-            write_tree(file, state._asdict())
+            write_tree(file, {"state": state._asdict(), "entered": entered, "mark": mark})
 
     return app
 
 
+def _mark(of: Federation) -> dict[str, Any]:
+    """Return what a run must have in common with the file that it goes on from."""
+    return {
+        "seed": of.seed,
+        "clients": of.clients.m,
+        "steps": of.steps,
+        "batch": of.batch,
+        "draws": of.algorithm.draws,
+        "state": str(outline(of.algorithm.init(of.w0))),
+    }
+
+
+def check_mark(file: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuse to go on from the file of another federation."""
+    if odd := [name for name in new if old.get(name) != new[name]]:
+        raise ValueError(
+            f"home must be the folder of this federation or a new one, got {file}, which differs "
+            f"in {odd}; run with the first run's configuration, or name another folder"
+        )
+
+
 def _ask(
-    grid: Any, of: Federation, r: int, sent: Params, config: Config, seen: dict[int, int]
+    grid: Any,
+    of: Federation,
+    r: int,
+    sent: Params,
+    config: Config,
+    seen: dict[int, int],
+    entered: list[int],
 ) -> tuple[dict[int, Params], list[str]]:
     """Send to every node that is there, wait, and return sound answers and what was wrong.
 
@@ -207,7 +249,7 @@ def _ask(
     flower = _flower()
     content = {
         "sent": flower.ArrayRecord(sent),
-        "task": flower.ConfigRecord({"round": r}),
+        "task": flower.ConfigRecord({"round": r, "entered": entered}),
     }
     wait = float(config["timeout"])
     until = time.monotonic() + wait
@@ -217,10 +259,14 @@ def _ask(
         flower.Message(flower.RecordDict(content), dst_node_id=node, message_type="train", ttl=wait)
         for node in nodes
     ]
-    replies = [m for m in grid.send_and_receive(asked, timeout=wait) if not m.has_error()]
+    replies = list(grid.send_and_receive(asked, timeout=wait))
     good: dict[int, Params] = {}
     bad: list[str] = []
     for reply in replies:
+        if reply.has_error():
+            who = seen.get(reply.metadata.src_node_id, "unknown")
+            bad.append(f"client {who}: failed ({reply.error.reason})")
+            continue
         i, message = int(reply.content["task"]["client"]), _params(reply.content["message"])
         seen[reply.metadata.src_node_id] = i
         if why := sound(message, sent):

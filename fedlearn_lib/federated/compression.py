@@ -52,13 +52,16 @@ def keep_top(x: Tensor, count: int) -> Tensor:
 def message_bytes(numbers: int, *, bits: float = 32, kept: int | None = None) -> int:
     r"""Return the bytes of a message of d numbers, all of them or ``kept``.
 
-    Which of them are sent costs the cheaper of a mask of d bits and a list of ``kept`` places of
-    $\lceil\log_2d\rceil$ bits each. A scale and other headers are not counted.
+    With $s$ = ``kept`` numbers of $B$ = ``bits`` bits and their places it is
+    $$\Big\lceil\frac{Bs+\min(d,s\lceil\log_2d\rceil)}8\Big\rceil:$$
+    which numbers are sent costs the cheaper of a mask of d bits and a list of places. A scale and
+    other headers are not counted.
 
     >>> message_bytes(1970), message_bytes(1970, kept=100), message_bytes(1970, kept=800)
     (7880, 538, 3447)
     """
-    check_integers(numbers=numbers, kept=kept)
+    check_integers(numbers=numbers)
+    check_integers(0, kept=kept)
     if not 0 < bits <= 64:
         raise ValueError(f"bits must be a number in (0, 64], got {bits!r}; correct bits")
     if kept is None or kept == numbers:

@@ -43,7 +43,6 @@ from fedlearn_lib.theory.rounds import (
     slowest_exponential,
     slowest_lognormal,
     slowest_lognormal_bound,
-    support_bytes,
 )
 from fedlearn_lib.theory.selection import (
     Selection,
@@ -113,5 +112,4 @@ __all__ = [
     "squared_steps",
     "stretch",
     "subgradients",
-    "support_bytes",
 ]

@@ -86,22 +86,3 @@ def _check_lognormal(mu: float, sigma: float, cohort: int) -> None:
             f"mu must be between -100 and 100 and sigma at most 5, got {mu} and {sigma}; choose "
             "another unit of time, or another law"
         )
-
-
-@checked()
-def support_bytes(numbers: int, support: int | None = None, width: int = 4) -> int:
-    r"""Bytes of one message: all numbers, or those of a support and one bit for every place.
-
-    $$\text{dense: }B\,p,\qquad\text{sparse: }B\,s+\lceil p/8\rceil,$$
-    with $p$ = ``numbers``, $s$ = ``support`` and $B$ = ``width`` bytes a number.
-
-    >>> support_bytes(1000), support_bytes(1000, support=100)
-    (4000, 525)
-    """
-    check_integers(numbers=numbers, width=width)
-    if support is None:
-        return width * numbers
-    check_integers(0, support=support)
-    if support > numbers:
-        raise ValueError(f"support must be at most numbers={numbers}, got {support}; lower it")
-    return width * support + math.ceil(numbers / 8)
