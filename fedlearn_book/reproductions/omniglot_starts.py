@@ -44,12 +44,12 @@ def grid(**values: tuple[float, ...]) -> tuple[dict[str, float], ...]:
     return tuple(dict(zip(values, row, strict=True)) for row in product(*values.values()))
 
 
-META = grid(alpha=(0.3, 1.0, 3.0), beta=(0.3, 1.0, 3.0))
+META = grid(alpha=(0.3, 1.0, 3.0), beta=(0.1, 0.3, 1.0, 3.0))
 GRIDS: dict[str, tuple[dict[str, float], ...]] = {
     "from scratch": ({},),
     "FedAvg": grid(lr=(0.1, 0.3, 1.0, 3.0)),
     "FedAvg, head": grid(lr=(0.1, 0.3, 1.0, 3.0)),
-    "Reptile": grid(lr=(0.3, 1.0, 3.0), epsilon=(0.5, 1.5, 3.0)),
+    "Reptile": grid(lr=(0.3, 1.0, 3.0), epsilon=(0.25, 0.5, 1.5, 3.0)),
     "FO, 1 step": META,
     "FO, 3 steps": META,
     "exact, 1 step": META,
