@@ -9,17 +9,29 @@ import pytest
 import torch
 from toy_clients import ragged_clients, seeded
 
-from fedlearn_book.reproductions.compared import SEEDS, SPLITS, make_world, summarize
+from fedlearn_book.reproductions.compared import (
+    DEALT,
+    SPLITS,
+    costs_of,
+    edges_of,
+    make_world,
+    summarize,
+    summarize_search,
+)
 from fedlearn_book.reproductions.part import write
 from fedlearn_book.reproductions.protocol import (
     ALPHAS,
     METHODS,
+    STEPS,
     World,
     cost,
     curve,
     head_of,
+    is_dead,
+    judge,
     measure,
     paired,
+    starts,
     train,
     worst,
 )
@@ -61,17 +73,15 @@ def test_every_method_sees_the_same_cohorts_and_batches() -> None:
         assert torch.equal(a, b)
 
 
-def test_everybody_has_the_same_number_of_settings() -> None:
-    assert {len(method.grid) for method in METHODS.values()} == {6}
-    for method in METHODS.values():
-        assert len({str(sorted(setting.items())) for setting in method.grid}) == 6
-
-
-def test_everybody_may_take_the_same_longest_step() -> None:
+def test_no_setting_is_tried_twice_and_all_have_the_same_range_of_steps() -> None:
     """A method with two knobs does not pay for the second with the range of the first."""
     for name, method in METHODS.items():
-        knob = {"pFedMe": "inner_lr"}.get(name, "beta" if name.startswith("Per") else "lr")
-        assert max(setting[knob] for setting in method.grid) == 0.6, name
+        assert len({str(sorted(setting.items())) for setting in method.grid}) == len(method.grid)
+        if name == "pFedMe":  # steps of 1 / lambda, and inner steps
+            assert max(1 / setting["lam"] for setting in method.grid) > 1.6
+            continue
+        knob = "beta" if name.startswith("Per") else "lr"
+        assert max(setting[knob] for setting in method.grid) == 1.6, name
 
 
 @pytest.mark.parametrize("split", ["two groups", "dirichlet 0.3", "hospitals"])
@@ -84,14 +94,17 @@ def test_no_sample_has_two_roles(split: str) -> None:
     assert world.spare[0] is world.known[0]
     rows += [world.spare[1].data(i)[0] for i in range(world.spare[1].m)]
     pool = torch.cat(rows)
-    if split == "hospitals":  # patients may be equal; there are 920, each in one fold
+    if split == "hospitals":  # patients may be equal; there are 920, each in one role
         assert len(pool) == 920
     else:
         assert len(pool.unique(dim=0)) == len(pool) >= 3000
 
 
-def test_the_folds_of_the_hospitals_test_every_patient_once() -> None:
-    assert sum(int(make_world("hospitals", fold).known[1].n.sum()) for fold in SEEDS) == 920
+def test_a_split_of_the_hospitals_scores_a_fifth_of_each() -> None:
+    world = make_world("hospitals", 3)
+    assert world.known[1].n.tolist() == [61, 59, 25, 40]  # of 303, 294, 123, 200 patients
+    other = make_world("hospitals", 4)
+    assert not torch.equal(world.known[1].x, other.known[1].x)
 
 
 def test_seeds_are_different_experiments() -> None:
@@ -107,7 +120,7 @@ def test_the_curve_begins_where_training_ended(name: str) -> None:
     world, method = tiny(), METHODS[name]
     state = train(method, method.grid[0], world)
     scores = curve(method, method.grid[0], world, state, world.known, 0.3)
-    assert scores.shape == (11, 4)
+    assert scores.shape == (len(STEPS), 4)
     model = (
         {k: v[0] for k, v in state.own.items()} if name in ("local", "Ditto", "pFedMe") else None
     )
@@ -124,10 +137,30 @@ def test_a_diverged_client_has_nothing_right() -> None:
     dead = state._replace(w={k: v * torch.nan for k, v in state.w.items()})
     with pytest.warns(UserWarning, match="4 of 4 clients"):
         scores = curve(METHODS["FedAvg"], {"lr": 0.1}, world, dead, world.known, 0.3)
-    assert scores.tolist() == [[0.0] * 4] * 11
+    assert scores.tolist() == [[0.0] * 4] * len(STEPS)
 
 
-@pytest.mark.parametrize("name", ["Ditto", "FedRep", "SCAFFOLD"])
+def test_a_client_adapts_on_all_its_own_samples_and_on_nothing_else() -> None:
+    """One full-batch step by hand, for clients of unequal size, whose rows are padded."""
+    world = tiny()
+    state = train(METHODS["FedAvg"], {"lr": 0.1}, world)
+    assert world.new is not None
+    scores = curve(METHODS["FedAvg"], {"lr": 0.1}, world, state, world.new, 0.7, (1,))[0]
+    for i in range(3):
+        slope = gradient(loss_of(world.model))(state.w, (world.new[0].data(i),))
+        own = {k: v - 0.7 * slope[k] for k, v in state.w.items()}
+        x, y = world.new[1].data(i)
+        outputs = torch.func.functional_call(world.model, own, (x,))
+        assert float(scores[i]) == pytest.approx(float((outputs.argmax(-1) == y).double().mean()))
+    padded = world.new[0]
+    assert int(padded.n.min()) < padded.x.shape[1]
+    assert bool(padded.x[1, int(padded.n[1]) :].isnan().all())  # beyond its samples
+    padded.x[1, int(padded.n[1]) :] = 1e3
+    again = curve(METHODS["FedAvg"], {"lr": 0.1}, world, state, world.new, 0.7, (1,))[0]
+    assert torch.equal(scores, again)
+
+
+@pytest.mark.parametrize("name", ["Ditto", "SCAFFOLD"])
 def test_new_clients_start_from_the_shared_model(name: str) -> None:
     world, method = tiny(), METHODS[name]
     four = (ragged_clients([6, 5, 7, 4], seed=4), ragged_clients([6, 5, 7, 4], seed=5))
@@ -139,23 +172,40 @@ def test_new_clients_start_from_the_shared_model(name: str) -> None:
         assert float(scores[i]) == pytest.approx(float((outputs.argmax(-1) == y).double().mean()))
 
 
+def test_newcomers_of_fedrep_get_the_mean_of_the_kept_heads() -> None:
+    world, method = tiny(), METHODS["FedRep"]
+    state = train(method, {"lr": 0.2}, world)
+    assert world.new is not None
+    models = starts(method, world, state, world.new)
+    for name, leaf in models.items():
+        own = name in head_of(world.model)
+        expected = state.own[name].mean(0) if own else state.w[name]
+        assert torch.allclose(leaf, expected.expand(3, *expected.shape))
+    assert not torch.allclose(models["3.weight"][0], state.w["3.weight"])
+
+
 @pytest.mark.parametrize("name", ["FedAvg", "Ditto"])
-def test_tuning_never_looks_at_what_is_reported(name: str) -> None:
+def test_tuning_never_looks_at_what_is_reported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reported samples change what is reported of them, and nothing that was chosen."""
+    few = METHODS[name]._replace(grid=METHODS[name].grid[:4])
+    monkeypatch.setitem(METHODS, name, few)
     world = tiny()
     x = [ragged_clients([6, 5, 7], seed=8), ragged_clients([6, 5, 7], seed=9)]
     other = world._replace(
         new=(x[0], x[1]), known=(world.known[0], ragged_clients([5, 6, 4, 7], seed=12))
     )
-    one, two = (measure(name, w) for w in (world, other))
-    assert one["chosen"] == two["chosen"]
+    chosen = judge(name, [world])
+    assert chosen == judge(name, [other])
+    one, two = (measure(name, w, chosen) for w in (world, other))
     assert one["personal"][:2] != two["personal"][:2]
     assert one["personal"][2:] != two["personal"][2:]
-    for who in (0, 1):
-        _, i, a, s = one["chosen"][who]
-        assert i in range(6)
+    for who in ("new", "known"):
+        i, a, s = chosen[who]["personal"]
+        assert i in range(len(METHODS[name].grid))
         assert a in ALPHAS
-        assert one["curve"][who][s] == one["personal"][2 * who]
+        assert s in STEPS
+        if who == "new":
+            assert one["curve"][STEPS.index(s)] == one["personal"][0]
 
 
 def test_known_clients_are_chosen_for_on_their_spare_samples() -> None:
@@ -167,21 +217,58 @@ def test_known_clients_are_chosen_for_on_their_spare_samples() -> None:
         for alpha in ALPHAS
     ]
     best = max(float(scores.mean(1).max()) for scores in tried)
-    report = measure("local", world)
-    new, known = report["chosen"]
-    assert new[:2] == [0, 0]  # tuning clients never trained: a tie, the first setting
-    chosen = tried[known[1] * len(ALPHAS) + ALPHAS.index(known[2])]
-    assert float(chosen.mean(1)[known[3]]) == best
-    tuned_elsewhere = measure("local", world._replace(tune=(world.new or world.spare)))
-    assert tuned_elsewhere["chosen"][1] == known
-    assert tuned_elsewhere["personal"][2:] == report["personal"][2:]
+    chosen = judge("local", [world])
+    assert chosen["new"]["personal"][0] == chosen["new"]["plain"] == 0  # a tie: the first
+    i, a, s = chosen["known"]["personal"]
+    own = tried[i * len(ALPHAS) + ALPHAS.index(a)]
+    assert float(own.mean(1)[STEPS.index(s)]) == best
+    assert chosen["known"]["tried"][i] == round(best, 4) == max(chosen["known"]["tried"])
+    elsewhere = judge("local", [world._replace(tune=(world.new or world.spare))])
+    assert elsewhere["known"] == chosen["known"]
+
+
+def test_two_worlds_choose_together() -> None:
+    """What is best on the mean of two worlds need not be best in either; the mean decides."""
+    worlds = [tiny(0), tiny(1)]
+    method = METHODS["FedAvg"]
+    mean = torch.stack([
+        torch.stack([
+            torch.stack([
+                curve(method, setting, w, train(method, setting, w), w.tune or w.spare, a).mean(1)
+                for a in ALPHAS
+            ])
+            for setting in method.grid
+        ])
+        for w in worlds
+    ]).mean(0)  # fmt: skip
+    i, a, s = judge("FedAvg", worlds)["new"]["personal"]
+    assert float(mean[i, ALPHAS.index(a), STEPS.index(s)]) == float(mean.max())
 
 
 def test_without_clients_to_spare_the_known_ones_stand_in() -> None:
-    report = measure("FedAvg", tiny()._replace(tune=None, new=None))
-    assert report["chosen"][0] == report["chosen"][1]
+    world = tiny()._replace(tune=None, new=None)
+    chosen = judge("FedAvg", [world])
+    assert chosen["new"] == chosen["known"]
+    report = measure("FedAvg", world, chosen)
     assert report["personal"][:2] == report["personal"][2:]
-    assert report["curve"][0] == report["curve"][1]
+
+
+def test_dead_runs_are_counted_and_never_chosen() -> None:
+    world, method = tiny(), METHODS["FedAvg"]
+    state = train(method, {"lr": 0.1}, world)
+    assert not is_dead(state)
+    gone = state._replace(w={k: v * torch.nan for k, v in state.w.items()})
+    assert is_dead(gone)
+    chosen = {who: {"plain": 0, "personal": [0, 0.1, 1]} for who in ("new", "known")}
+    assert measure("FedAvg", world, chosen)["dead"] == 0
+
+
+def test_a_choice_says_where_its_grid_ends() -> None:
+    assert edges_of("FedAvg", [2, 0.3, 10]) == []
+    assert edges_of("FedAvg", [0, 0.03, 20]) == ["lr", "step", "steps"]
+    assert edges_of("FedAvg", [2, 0.03, 0]) == []  # who takes no step chooses no size
+    lam = [s["lam"] for s in METHODS["pFedMe"].grid]
+    assert "lam" in edges_of("pFedMe", [lam.index(min(lam)), 0.3, 5])
 
 
 def test_what_a_round_costs() -> None:
@@ -194,6 +281,9 @@ def test_what_a_round_costs() -> None:
     assert costs["FedRep"] == [size - 4 * 410, size - 4 * 410, 2]
     assert [costs[n][2] for n in ("FedProx", "Reptile", "pFedMe", "Ditto")] == [1, 1, 3, 2]
     assert [costs[f"Per-FedAvg {mode}"][2] for mode in ("fo", "hf", "exact")] == [2, 4, 3]
+    three = {"alpha": 0.1, "beta": 0.4, "inner_steps": 3}
+    assert cost(METHODS["Per-FedAvg fo"], world, three)[2] == 4
+    assert costs_of("hospitals", [])["FedAvg"] == [4 * 28, 4 * 28, 1]
 
 
 def test_the_head_is_the_last_layer() -> None:
@@ -209,15 +299,31 @@ def test_the_worst_tenth() -> None:
 def test_the_table_has_a_row_for_each_split_and_method() -> None:
     cells = [
         {"setting": {"split": s, "method": m, "seed": k},
-         "result": {"plain": [0.5, 0, 0, 0], "personal": [0.6 + 0.1 * k, 0.2, 0.7, 0.3]}}
-        for s in SPLITS for m in METHODS for k in SEEDS
+         "result": {"plain": [0.5, 0, 0, 0], "dead": 1,
+                    "personal": [0.6 + 0.1 * (k % 5) + 0.1 * (m == "Ditto"), 0.2, 0.7, 0.3]}}
+        for s in SPLITS for m in METHODS for k in range(5)
     ]  # fmt: skip
     table = summarize(cells)
     assert len(table["rows"]) == len(SPLITS) * len(METHODS)
     # five numbers 60, 70, …, 100: mean 80, sd √250, t(4) = 2.776
     assert table["rows"][0] == [
-        "two groups", "local", "50.0 ± 0.0", "80.0 ± 19.6", "20.0 ± 0.0", "70.0 ± 0.0"
+        "two groups", "local", "50.0 ± 0.0", "80.0 ± 19.6", "20.0 ± 0.0", "70.0 ± 0.0",
+        "+0.0 ± 0.0", "+0.0 ± 0.0", 5,
     ]  # fmt: skip
+    rows = {row[1]: row for row in table["rows"][: len(METHODS)]}
+    assert rows["Ditto"][6] == "+10.0 ± 0.0"  # seed by seed, though the seeds differ by 40
+    assert rows["FedAvg"][6:8] == ["", ""]
+
+
+def test_the_table_of_the_search_says_what_was_chosen() -> None:
+    result = {
+        "dead": 1, "runs": 10,
+        "new": {"plain": 0, "personal": [4, 0.3, 10], "tried": [0.5, 0.75, 0.5, 0.5, 0.8125]},
+    }  # fmt: skip
+    cells = [{"setting": {"split": DEALT[0], "method": "FedAvg"}, "result": result}]
+    assert summarize_search(cells)["rows"] == [
+        [DEALT[0], "FedAvg", "lr = 1.6", "10 of 0.3", "6.2", "1 of 10", "lr"]
+    ]
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path) -> None:

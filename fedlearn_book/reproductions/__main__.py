@@ -32,6 +32,7 @@ from fedlearn_book.reproductions.record import folder_of
 RUNS: dict[str, Callable[..., None]] = {
     "authors_lenet": authors.main,
     "compared": compared.main,
+    "compared_search": compared.search,
     "distance_gain": distance_gain.main,
     "flower_faults": flower_faults.main,
     "goal": goal.main,

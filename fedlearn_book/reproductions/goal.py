@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fedlearn_book.reproductions import protocol
 from fedlearn_book.reproductions.part import constants_of
-from fedlearn_book.reproductions.protocol import Method, World, pairs
+from fedlearn_book.reproductions.protocol import Method, World
 from fedlearn_book.reproductions.record import matching, run_cells
 from fedlearn_lib import (
     Clients,
@@ -63,18 +63,18 @@ def _of(name: str, *grid: dict[str, float]) -> Method:
 
 
 _RATES = tuple({"lr": lr} for lr in RATES)
-_STARTS = pairs("alpha", (OWN_LR,), "beta", RATES)
+_STARTS = protocol.grid(alpha=(OWN_LR,), beta=RATES)
 ROWS: dict[str, Row] = {
     "local": Row(_of("local", *_RATES), 1),
     "FedAvg": Row(_of("FedAvg", *_RATES), 1),
     "FedAvg, three values": Row(_of("FedAvg", *_RATES), 1, "three"),
     "FedAvg, 20 largest": Row(_of("FedAvg", *_RATES), 1, "largest"),
     "FedAvg, 20 and a memory": Row(_of("FedAvg", *_RATES), 1, "memory"),
-    "FedProx": Row(_of("FedProx", *pairs("lr", RATES, "mu", (0.1,))), 1),
-    "SCAFFOLD": Row(_of("SCAFFOLD", *pairs("lr", RATES, "server_lr", (1.0,))), 1),
-    "Reptile": Row(_of("Reptile", *pairs("lr", RATES, "epsilon", (0.5,))), 1),
-    "pFedMe": Row(_of("pFedMe", *pairs("lam", (1.0,), "inner_lr", (0.1, 0.3))), 3),
-    "Ditto": Row(_of("Ditto", *pairs("lr", RATES, "lam", (0.1,))), 2),
+    "FedProx": Row(_of("FedProx", *protocol.grid(lr=RATES, mu=(0.1,))), 1),
+    "SCAFFOLD": Row(_of("SCAFFOLD", *protocol.grid(lr=RATES, server_lr=(1.0,))), 1),
+    "Reptile": Row(_of("Reptile", *protocol.grid(lr=RATES, epsilon=(0.5,))), 1),
+    "pFedMe": Row(_of("pFedMe", *protocol.grid(lam=(1.0,), inner_lr=(0.1, 0.3))), 3),
+    "Ditto": Row(_of("Ditto", *protocol.grid(lr=RATES, lam=(0.1,))), 2),
     "FedRep": Row(_of("FedRep", *_RATES), 2),
     "Per-FedAvg, FO": Row(_of("Per-FedAvg fo", *_STARTS), 2),
     "Per-FedAvg, HF": Row(_of("Per-FedAvg hf", *_STARTS), 4),
@@ -84,7 +84,7 @@ ROWS: dict[str, Row] = {
             lambda loss, world, kappa, lr: personal_path(
                 gradient(loss), kappa=kappa, lr=lr / kappa
             ),
-            pairs("kappa", (2.0,), "lr", RATES),
+            protocol.grid(kappa=(2.0,), lr=RATES),
         ),
         1,
     ),

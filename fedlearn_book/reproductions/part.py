@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 Cell = dict[str, Any]
 INNERMOST = r"[\[{]\n[^\[\]{}]*\n\s*[\]}]"  # a list or object of plain values goes on one line
@@ -68,7 +68,7 @@ def constants_of(*modules: str) -> dict[str, Any]:
         f"{module.rpartition('.')[2]}.{name}": plain(value)
         for module in modules
         for name, value in vars(sys.modules[module]).items()
-        if name.isupper() and not isinstance(value, Path)
+        if name.isupper() and not isinstance(value, Path | TypeVar)
     }
 
 

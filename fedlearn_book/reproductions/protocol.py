@@ -1,13 +1,17 @@
-"""One protocol for all methods: the same clients and batches, the same budget of tuning.
+"""One protocol for all methods: same clients, same batches, and choices that are not reported.
 
 A *world* is one complete experiment: clients that train, clients or samples on which
 hyper-parameters are chosen, and clients that nobody has seen. Whatever is reported comes from
-held-out samples.
+held-out samples. Where clients can be dealt anew, settings are chosen once, in worlds that are not
+reported; four hospitals leave no other world, so there each split of the patients chooses for
+itself, on samples of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import torch
@@ -46,8 +50,9 @@ from fedlearn_lib.trees import Params
 
 Setting = Mapping[str, Any]
 Sides = tuple[Clients, Clients]  # the same clients: what they adapt on, what they are scored on
-ALPHAS = (0.03, 0.1, 0.3)  # the steps of adaptation that every method may choose from
-STEPS = 10  # and at most so many of them
+ALPHAS = (0.03, 0.1, 0.3, 1.0)  # the steps of adaptation that every method may choose from
+STEPS = (0, 1, 2, 3, 5, 10, 20)  # and after how many of them a client is scored
+IGNORED = -100  # the label that cross-entropy leaves out
 
 
 class World(NamedTuple):
@@ -76,54 +81,67 @@ class Method(NamedTuple):
     make: Callable[..., Algorithm[Any, Any]]  # (loss, world, **setting) -> Algorithm
     grid: tuple[dict[str, float], ...]
     adapt: str = "all"  # "all" parameters, "near" the shared model, the "head" alone
+    start: str = "shared"  # a newcomer's: the "shared" model, or with the "mean head" of the known
 
 
-def pairs(first: str, a: tuple[float, ...], second: str, b: tuple[float, ...]) -> tuple[Any, ...]:
-    return tuple({first: x, second: y} for x in a for y in b)
+def grid(**values: tuple[float, ...]) -> tuple[dict[str, float], ...]:
+    """Return all combinations of some values.
+
+    >>> grid(a=(1, 2), b=(3,))
+    ({'a': 1, 'b': 3}, {'a': 2, 'b': 3})
+    """
+    return tuple(dict(zip(values, row, strict=True)) for row in product(*values.values()))
 
 
-LR = (0.1, 0.3, 0.6)
-ONE_KNOB = tuple({"lr": lr} for lr in (0.03, 0.1, 0.2, 0.3, 0.45, 0.6))
+LR = (0.1, 0.2, 0.4, 0.8, 1.6)
+META = (
+    *grid(alpha=(0.03, 0.1, 0.3), beta=(0.2, 0.4, 0.8, 1.6), inner_steps=(1,)),
+    *grid(alpha=(0.1, 0.3), beta=(0.4, 0.8), inner_steps=(3, 5)),
+)
 METHODS: dict[str, Method] = {
-    "local": Method(lambda loss, world, lr: local_only(gradient(loss), lr=lr), ONE_KNOB),
-    "FedAvg": Method(lambda loss, world, lr: fedavg(gradient(loss), lr=lr), ONE_KNOB),
+    "local": Method(lambda loss, world, lr: local_only(gradient(loss), lr=lr), grid(lr=LR)),
+    "FedAvg": Method(lambda loss, world, lr: fedavg(gradient(loss), lr=lr), grid(lr=LR)),
     "FedProx": Method(
         lambda loss, world, lr, mu: fedprox(gradient(loss), lr=lr, mu=mu),
-        pairs("lr", LR, "mu", (0.1, 1.0)),
+        grid(lr=LR, mu=(0.01, 0.1, 1.0)),
     ),
     "SCAFFOLD": Method(
         lambda loss, world, lr, server_lr: scaffold(
             gradient(loss), lr=lr, server_lr=server_lr, share=world.cohort / world.known[0].m
         ),
-        pairs("lr", LR, "server_lr", (0.5, 1.0)),
+        grid(lr=LR, server_lr=(0.25, 0.5, 1.0)),
     ),
     "Reptile": Method(
         lambda loss, world, lr, epsilon: reptile(gradient(loss), lr=lr, epsilon=epsilon),
-        pairs("lr", LR, "epsilon", (0.25, 0.5)),
+        grid(lr=LR, epsilon=(0.5, 1.5, 2.5)),
     ),
     "pFedMe": Method(
         lambda loss, world, lam, inner_lr: pfedme(
             gradient(loss), lr=1 / lam, lam=lam, inner_lr=inner_lr, inner=3
         ),
-        pairs("lam", (1.0, 3.0), "inner_lr", LR),
+        (
+            *grid(lam=(0.03, 0.1, 0.3, 1.0, 3.0), inner_lr=(0.1, 0.2, 0.4, 0.8)),
+            *grid(lam=(0.03, 0.1, 0.3, 1.0, 3.0), inner_lr=(1.6,)),
+        ),
         "near",
     ),
     "Ditto": Method(
         lambda loss, world, lr, lam: ditto(gradient(loss), lr=lr, lam=lam),
-        pairs("lr", LR, "lam", (0.1, 1.0)),
+        grid(lr=LR[1:], lam=(0.01, 0.03, 0.1, 0.3, 1.0)),
         "near",
     ),
     "FedRep": Method(
         lambda loss, world, lr: fedrep(gradient(loss), head=head_of(world.model), lr=lr),
-        ONE_KNOB,
+        grid(lr=LR),
         "head",
+        "mean head",
     ),
     **{
         f"Per-FedAvg {mode}": Method(
-            lambda loss, world, alpha, beta, mode=mode: perfedavg(
-                loss, alpha=alpha, beta=beta, mode=mode
+            lambda loss, world, alpha, beta, inner_steps=1, mode=mode: perfedavg(
+                loss, alpha=alpha, beta=beta, mode=mode, inner_steps=inner_steps
             ),
-            pairs("alpha", (0.03, 0.1), "beta", LR),
+            META,
         )
         for mode in ("fo", "hf", "exact")
     },
@@ -160,6 +178,26 @@ def train(method: Method, setting: Setting, world: World) -> Any:
     return state
 
 
+def is_dead(state: Any) -> bool:
+    """Say whether the shared model diverged."""
+    return not all(bool(leaf.isfinite().all()) for leaf in state.w.values())
+
+
+def starts(method: Method, world: World, state: Any, sides: Sides) -> Params:
+    """The models [m ...] from which clients adapt: their own where they have one.
+
+    A newcomer gets the shared model. ``"mean head"``: the mean of the heads that the known clients
+    keep, for which each of them has to send its head once.
+    """
+    if sides[0] is world.known[0] and isinstance(state, OwnState):
+        return personal_models(state)
+    w = state.w
+    if method.start == "mean head":
+        kept = personal_models(state)
+        w = {k: kept[k].mean(0) if k in head_of(world.model) else v for k, v in w.items()}
+    return {k: v.expand(sides[0].m, *v.shape) for k, v in w.items()}
+
+
 def adapted(method: Method, setting: Setting, world: World, w: Params) -> Oracle:
     """The direction in which a client of this method adapts."""
     slope = gradient(loss_of(world.model))
@@ -169,64 +207,100 @@ def adapted(method: Method, setting: Setting, world: World, w: Params) -> Oracle
 
 
 def curve(
-    method: Method, setting: Setting, world: World, state: Any, sides: Sides, alpha: float
+    method: Method,
+    setting: Setting,
+    world: World,
+    state: Any,
+    sides: Sides,
+    alpha: float,
+    steps: Sequence[int] = STEPS,
 ) -> Tensor:
-    """Accuracy of every client after 0, 1, …, 10 steps of adaptation: [11 m].
+    """Accuracy of every client after ``steps`` steps on all its own samples: [len(steps) m].
 
-    Clients that trained start from their own models if they have any, others from the shared one.
     A client whose model diverged has nothing right, so that no diverged setting is chosen.
     """
-    oracle, metric, m = (
-        adapted(method, setting, world, state.w),
-        accuracy_of(world.model),
-        sides[0].m,
-    )
-    models = {k: v.expand(m, *v.shape) for k, v in state.w.items()}
-    if sides[0] is world.known[0] and isinstance(state, OwnState):
-        models = personal_models(state)
-    g = torch.Generator().manual_seed(world.seed)
-    x, y = sides[0].draw(torch.arange(m), steps=1, batch=50, generator=g)
-    rows = [evaluate(metric, models, *sides, own=True)["before"].nan_to_num(0.0)]
-    for _ in range(STEPS):
-        seen = (x[:, 0, 0], y[:, 0, 0])
-        _, models = map_clients(
-            lambda _, v, batch: ({}, descend(oracle, v, batch, lr=alpha, steps=1)),
-            {},
-            seen,
-            own=models,
-        )
+    seen = sides[0]
+    oracle, metric = adapted(method, setting, world, state.w), accuracy_of(world.model)
+    models = starts(method, world, state, sides)
+    inside = torch.arange(seen.x.shape[1]) < seen.n[:, None]
+    batch = (seen.x.where(inside[..., None], 0), seen.y.where(inside, IGNORED))  # no loss there
+    rows, taken = [], 0
+    for until in steps:
+        more, taken = until - taken, until
+
+        def client(_: Params, own: Params, data: Batch, more: int = more) -> tuple[Params, Params]:
+            return {}, descend(oracle, own, data, lr=alpha, steps=more)
+
+        if more:
+            _, models = map_clients(client, {}, batch, own=models)
         rows.append(evaluate(metric, models, *sides, own=True)["before"].nan_to_num(0.0))
     return torch.stack(rows)
 
 
-def measure(name: str, world: World) -> dict[str, Any]:
-    """Train one method with all its settings, choose on samples that are not reported, score.
+def judge(name: str, worlds: Sequence[World]) -> dict[str, Any]:
+    """Train one method with all its settings in some worlds, and choose on samples kept for that.
 
     What is said of new clients is chosen by the tuning clients, what is said of known clients by
-    their own spare samples, each time without adaptation (``"plain"``) and with the step and the
-    number of steps that did best (``"personal"``): accuracy of the new clients, of their worst
-    tenth, of the known clients, of their worst tenth. ``"chosen"`` says for new and for known
-    clients: the setting's number for both, the step, how many. ``"curve"``: both after 0 to 10
-    such steps.
+    their own spare samples: ``"new"`` and ``"known"`` say what did best without adaptation
+    (``"plain"``, the number of a setting) and with it (``"personal"``: setting, step, how many
+    steps). ``"tried"`` has the best score of each setting, ``"dead"`` how many runs diverged.
     """
     method = METHODS[name]
-    states = [train(method, setting, world) for setting in method.grid]
-    report: dict[str, Any] = {"chosen": [], "plain": [], "personal": [], "curve": []}
-    judged = ((world.tune or world.spare, world.new or world.known), (world.spare, world.known))
-    for judges, sides in judged:
-        tried = torch.stack([
-            torch.stack([
-                curve(method, setting, world, state, judges, alpha).mean(1) for alpha in ALPHAS
-            ])
+    found: list[list[Tensor]] = [[], []]  # [new | known] of [settings alphas steps]
+    dead = 0
+    for world in worlds:
+        states = [train(method, setting, world) for setting in method.grid]
+        dead += sum(map(is_dead, states))
+        for scores, judges in zip(found, (world.tune or world.spare, world.spare), strict=True):
+            scores.append(_tried(method, world, states, judges))
+    report: dict[str, Any] = {"dead": dead, "runs": len(worlds) * len(method.grid)}
+    for who, scores in zip(("new", "known"), found, strict=True):
+        mean = torch.stack(scores).mean(0)
+        best = [int(k) for k in torch.unravel_index(mean.argmax(), mean.shape)]
+        report[who] = {
+            "plain": int(mean[:, 0, 0].argmax()),
+            "personal": [best[0], ALPHAS[best[1]], STEPS[best[2]]],
+            "tried": [_mean(one) for one in mean.flatten(1).max(1).values],
+        }
+    return report
+
+
+def _tried(method: Method, world: World, states: Sequence[Any], judges: Sides) -> Tensor:
+    """Mean accuracy of the judges: [settings alphas steps]."""
+    with warnings.catch_warnings():  # a search goes beyond the longest step that is stable
+        warnings.filterwarnings("ignore", message="the models of .* hold NaN or infinity")
+        rows = [
+            [curve(method, setting, world, state, judges, alpha).mean(1) for alpha in ALPHAS]
             for setting, state in zip(method.grid, states, strict=True)
-        ])  # fmt: skip
-        plain = int(tried[:, 0, 0].argmax())  # of [settings alphas steps]
-        best = [int(k) for k in torch.unravel_index(tried.argmax(), tried.shape)]
-        report["chosen"].append([plain, best[0], ALPHAS[best[1]], best[2]])
-        for kind, (i, a, s) in {"plain": (plain, 0, 0), "personal": tuple(best)}.items():
-            scores = curve(method, method.grid[i], world, states[i], sides, ALPHAS[a])
-            report[kind] += [_mean(scores[s]), worst(scores[s])]
-        report["curve"].append([_mean(row) for row in scores])
+        ]
+    return torch.stack([torch.stack(row) for row in rows])
+
+
+def measure(name: str, world: World, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one method with what was chosen for it, and score new and known clients once.
+
+    Each time without adaptation (``"plain"``) and with it (``"personal"``): accuracy of the new
+    clients, of their worst tenth, of the known clients, of their worst tenth. ``"curve"``: the new
+    clients' after ``STEPS`` steps.
+    """
+    method = METHODS[name]
+    states: dict[int, Any] = {}
+    report: dict[str, Any] = {"plain": [], "personal": [], "curve": []}
+    for who, sides in (("new", world.new or world.known), ("known", world.known)):
+        index, alpha, steps = chosen[who]["personal"]
+        for i in (chosen[who]["plain"], index):
+            if i not in states:
+                states[i] = train(method, method.grid[i], world)
+        i = chosen[who]["plain"]
+        plain = curve(method, method.grid[i], world, states[i], sides, alpha, (0,))[0]
+        wanted = STEPS if who == "new" else (steps,)
+        scores = curve(method, method.grid[index], world, states[index], sides, alpha, wanted)
+        report["plain"] += [_mean(plain), worst(plain)]
+        last = scores[wanted.index(steps)]
+        report["personal"] += [_mean(last), worst(last)]
+        if who == "new":
+            report["curve"] = [_mean(row) for row in scores]
+    report["dead"] = sum(map(is_dead, states.values()))
     return report
 
 
@@ -235,7 +309,7 @@ def worst(scores: Tensor, share: float = 0.1) -> float:
     return _mean(scores.sort().values[: max(1, round(share * len(scores)))])
 
 
-def cost(method: Method, world: World) -> list[float]:
+def cost(method: Method, world: World, setting: Setting | None = None) -> list[float]:
     """Bytes to and from a client in a round, and passes through the loss in a local step."""
     passes = 0
     plain = loss_of(world.model)
@@ -246,7 +320,7 @@ def cost(method: Method, world: World) -> list[float]:
         return plain(w, batch)
 
     counted: Loss = loss
-    algorithm = method.make(counted, world, **method.grid[0])
+    algorithm = method.make(counted, world, **(setting or method.grid[0]))
     w0 = parameters_of(world.model)
     sent = algorithm.send(algorithm.init(w0))
     own = () if algorithm.own is None else (algorithm.own(w0),)
