@@ -59,7 +59,7 @@ def error(p: Problem, beta: Tensor) -> float:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("theta", [0.0, 1.2, 1.5, 1.7])
 def test_theorem_9_15_both_rates_from_the_first_time_to_the_last(theta: float, seed: int) -> None:
-    """The potential of the proof, the average and the best model of the second half."""
+    """Theorem 9.15: the potential of the proof, the average, the best model of the second half."""
     X = decoy(theta, seed)
     assert (irrepresentable(X, range(3)) > 1) == (theta > 1)
     p = problem(X, TRUTH, 0.5, seed)
@@ -78,6 +78,7 @@ def test_theorem_9_15_both_rates_from_the_first_time_to_the_last(theta: float, s
 
 @pytest.mark.parametrize("seed", range(6))
 def test_theorem_9_15_slow_rates_need_no_condition_on_the_design(seed: int) -> None:
+    """Theorem 9.15, parts 1 and 3: where a kernel meets the cone the slow rates remain."""
     X = alike(seed)
     assert compatibility(X, range(3)) < 1e-6
     p = problem(X, TRUTH, 0.5, seed)

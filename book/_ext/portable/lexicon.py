@@ -85,10 +85,12 @@ def symbols_in(cell: str) -> tuple[str, ...]:
     ('f(w)', 'D', 'f')
     >>> symbols_in(r"$\gamma,\Lambda$, $W_1(p,q)$")
     ('\\gamma', '\\Lambda', 'W_1(p,q)', 'W_1')
+    >>> symbols_in(r"$w_{k,t}$")
+    ('w_{k,t}',)
     """
     found = []
     for formula in re.findall(r"\$([^$]+)\$", cell):
-        for part in re.split(r",(?![^(]*\))", formula):
+        for part in re.split(r",(?![^(]*\)|[^{]*\})", formula):
             found.append(normal(re.split(r"=|\\in\b", part)[0]))
     return tuple(dict.fromkeys(tex for tex in [*found, *map(bare, found)] if tex))
 
