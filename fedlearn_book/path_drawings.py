@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedlearn_book.round_drawing import page
 from fedlearn_book.widgets import Picture, picture
 from fedlearn_lib.viz import COLORS
 
@@ -85,7 +86,7 @@ def seen(nu: float) -> np.ndarray:
 
 
 def _plan(*, narrow: bool = False) -> Figure:
-    figure, ax = _page(4.1, 6.3) if narrow else _page(7.4, 3.0)
+    figure, ax = page(4.1, 6.3) if narrow else page(7.4, 3.0)
     places = (
         [(2.05, 5.65), (2.05, 4.4), (2.05, 3.15), (2.05, 1.9), (2.05, 0.65)]
         if narrow
@@ -160,17 +161,6 @@ def _spring(*, narrow: bool = False) -> Figure:
               ylabel="force, of the largest", xlim=(-0.5, 2.7), yticks=[0, 1])  # fmt: skip
     right.grid(visible=False)
     return figure
-
-
-def _page(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), facecolor="none")
-    figure.set_layout_engine("none")
-    ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
-    ax.axis("off")
-    return figure, ax
 
 
 def _box(ax: Axes, x: float, y: float, width: float, height: float, color: str) -> None:

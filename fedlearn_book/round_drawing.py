@@ -69,7 +69,7 @@ def average() -> np.ndarray:
 
 
 def _wide() -> Figure:
-    figure, ax = _page(7.4, 4.5)
+    figure, ax = page(7.4, 4.5)
     before, after = Box((0.85, 2.35), 1.5), Box((6.55, 2.35), 1.5)
     clients = [Box((3.7, y), 1.12) for y in (3.66, 2.29, 0.92)]
     for i, box in enumerate(clients):
@@ -86,7 +86,7 @@ def _wide() -> Figure:
 
 
 def _narrow() -> Figure:
-    figure, ax = _page(4.1, 5.3)
+    figure, ax = page(4.1, 5.3)
     before, after = Box((2.05, 4.6), 1.25), Box((2.05, 0.7), 1.25)
     clients = [Box((x, 2.75), 1.2) for x in (0.68, 2.05, 3.42)]
     for i, box in enumerate(clients):
@@ -102,7 +102,8 @@ def _narrow() -> Figure:
     return figure
 
 
-def _page(width: float, height: float) -> tuple[Figure, Axes]:
+def page(width: float, height: float) -> tuple[Figure, Axes]:
+    """Make an empty figure, in inches, on which a drawing has the same unit in both directions."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), facecolor="none")

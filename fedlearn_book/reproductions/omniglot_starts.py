@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fedlearn_book.reproductions.omniglot_clients import CLASSES, INPUTS, Sides, World
+from fedlearn_book.reproductions.protocol import all_of, grid
 from fedlearn_lib import (
     Algorithm,
     accuracy_of,
@@ -32,16 +32,6 @@ HIDDEN, ROUNDS, COHORT, LOCAL, BATCH = 64, 100, 15, 5, 20
 STEPS = (0, 1, 3, 10, 30)  # of adaptation, after which a client is scored
 ALPHAS = {"all": (0.1, 0.3, 1.0, 3.0), "head": (1.0, 3.0, 10.0, 30.0)}  # of adaptation
 HEAD = ("3.weight", "3.bias")
-IGNORED = -100  # the label that cross-entropy leaves out
-
-
-def grid(**values: tuple[float, ...]) -> tuple[dict[str, float], ...]:
-    """Return all combinations of some values.
-
-    >>> grid(a=(1, 2), b=(3,))
-    ({'a': 1, 'b': 3}, {'a': 2, 'b': 3})
-    """
-    return tuple(dict(zip(values, row, strict=True)) for row in product(*values.values()))
 
 
 META = grid(alpha=(0.3, 1.0, 3.0), beta=(0.1, 0.3, 1.0, 3.0))
@@ -105,8 +95,7 @@ def curve(w: Params, sides: Sides, alpha: float, method: str) -> Tensor:
     oracle = gradient(loss_of(network()))
     if part_of(method) == "head":
         oracle = partial_oracle(oracle, HEAD)
-    inside = torch.arange(seen.x.shape[1]) < seen.n[:, None]
-    batch = (seen.x, seen.y.where(inside, IGNORED))  # padding has no loss
+    batch = all_of(seen)
     models = {k: v.expand(seen.m, *v.shape) for k, v in w.items()}
     scores, taken = [], 0
     for steps in STEPS:

@@ -206,6 +206,12 @@ def adapted(method: Method, setting: Setting, world: World, w: Params) -> Oracle
     return partial_oracle(slope, head_of(world.model)) if method.adapt == "head" else slope
 
 
+def all_of(clients: Clients) -> Batch:
+    """All samples of each client as one batch, x [m n d] and y [m n]; padding has no loss."""
+    inside = torch.arange(clients.x.shape[1]) < clients.n[:, None]
+    return clients.x.where(inside[..., None], 0), clients.y.where(inside, IGNORED)
+
+
 def curve(
     method: Method,
     setting: Setting,
@@ -219,11 +225,9 @@ def curve(
 
     A client whose model diverged has nothing right, so that no diverged setting is chosen.
     """
-    seen = sides[0]
+    batch = all_of(sides[0])
     oracle, metric = adapted(method, setting, world, state.w), accuracy_of(world.model)
     models = starts(method, world, state, sides)
-    inside = torch.arange(seen.x.shape[1]) < seen.n[:, None]
-    batch = (seen.x.where(inside[..., None], 0), seen.y.where(inside, IGNORED))  # no loss there
     rows, taken = [], 0
     for until in steps:
         more, taken = until - taken, until
