@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import BrowserContext, Page, Request
 
 SITE = Path(__file__).parents[2] / "_build" / "html"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
@@ -58,16 +58,25 @@ def screen(tab: Page, width: int, *, dark: bool) -> None:
     tab.wait_for_selector("html[data-measured=all]", state="attached")
 
 
+def lost(request: Request) -> bool:
+    """Say whether a file was not had; leaving a page stops what it still asks for."""
+    return request.failure != "net::ERR_ABORTED"
+
+
 def listen(tab: Page) -> list[str]:
     """Return a list that fills with whatever leaves this machine, fails to load or raises."""
     wrong: list[str] = []
+
+    def failed(request: Request) -> None:
+        if lost(request):
+            wrong.append(f"failed: {request.url}")
 
     def watch(request) -> None:
         if not request.url.startswith(("file://", "data:", "blob:", "http://127.0.0.1:")):
             wrong.append(f"leaves the machine: {request.url}")
 
     tab.on("request", watch)
-    tab.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+    tab.on("requestfailed", failed)
     tab.on("response", lambda r: wrong.append(f"{r.status}: {r.url}") if r.status > 399 else None)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)

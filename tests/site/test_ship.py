@@ -14,9 +14,8 @@ from xml.etree import ElementTree
 
 import pytest
 from audit import findings
-from built import CHAPTERS, READ, SITE, New, Visit
+from built import CHAPTERS, READ, SITE, New, Visit, lost
 from PIL import Image
-from playwright.sync_api import Request
 from pybtex.database import parse_string
 
 from tools import make_zip
@@ -25,11 +24,6 @@ from tools.repository import current
 BASE = urlsplit(current().pages).path
 # The pages that Sphinx makes beside the documents.
 DOCUMENTS = [page for page in READ if page.startswith(("book/", "notebooks/"))]
-
-
-def lost(request: Request) -> bool:
-    """Say whether a file was not had; leaving a page stops what it still asks for."""
-    return request.failure != "net::ERR_ABORTED"
 
 
 def read(page: str) -> str:
