@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 from built import New, listen
-from playwright.sync_api import Route
 
 
 def test_a_file_that_is_missing_is_heard(new_context: New, tmp_path: Path) -> None:
