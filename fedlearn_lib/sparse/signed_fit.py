@@ -147,11 +147,26 @@ def _append(fit: Fit, j: int, x: Array) -> Fit:
     return Fit(
         active=np.concatenate([fit.active, [j]]),
         beta=np.concatenate([fit.beta, [0.0]]),
-        Q=np.concatenate([fit.Q, q[None]]),
+        Q=_with_row(fit.Q, q),
         S=S,
         turned=np.concatenate([fit.turned, [step]]),
         rest=fit.rest - step * q,
     )
+
+
+def _with_row(Q: Array, q: Array) -> Array:
+    """Return Q with one more row, [a + 1, n], in the array of which Q is the first rows.
+
+    Most of the time of a long path would go to fresh copies of Q. A path goes on from its last fit
+    only, so no other fit needs the row that is written.
+    """
+    a, whole = len(Q), Q.base
+    if whole is None or len(whole) == a:
+        whole = np.empty((2 * a + 16, len(q)))
+        whole[:a] = Q
+    whole[a] = q
+    more: Array = whole[: a + 1]
+    return more
 
 
 def _remove(fit: Fit, i: int, y: Array) -> Fit:
