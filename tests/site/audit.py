@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-# Opens every fold; done when the page has heard of all of them and drawn the next frame, in which
-# it looks for what scrolls now.
+# Opens every fold; done when the page has heard of all of them: then it looks for what scrolls now.
 OPEN_ALL = """() => new Promise((done) => {
   const folds = [...document.querySelectorAll("details:not([open])")];
-  const drawn = () => requestAnimationFrame(() => requestAnimationFrame(done));
+  const drawn = () => setTimeout(done);
   let left = folds.length;
   if (!left) drawn();
   for (const fold of folds) {
@@ -32,7 +31,9 @@ MORE = ("label-content-name-mismatch", "p-as-heading", "table-fake-caption")
 # with each one that it is to leave out, which took three minutes for the longest chapter.
 DEEP = "math, pre, dt.sig"
 COLORS = ("color-contrast",)
-RUN = """async ([parts, deep, colors, more]) => {
+# What scrolls must be judged as it lies: bare text has another width than a formula.
+SCROLLS = ("scrollable-region-focusable",)
+RUN = """async ([parts, deep, colors, scrolls, more]) => {
   const under = new Map();
   const ground = (node) => {  // what lies below a node, from the page up
     if (!node) return "";
@@ -59,15 +60,17 @@ RUN = """async ([parts, deep, colors, more]) => {
   }
   const options = { preload: false, resultTypes: ["violations"] };
   const on = (names, enabled) => Object.fromEntries(names.map((name) => [name, { enabled }]));
-  const rules = { ...on(more, true), ...on(colors, false) };
+  const rules = { ...on(more, true), ...on(colors, false), ...on(scrolls, false) };
+  const whole = parts ?? document.documentElement;
   const include = [...looks.values()].flat();
-  const runs = include.length ? [await axe.run({ include }, { ...options, runOnly: colors })] : [];
+  const runs = [await axe.run(whole, { ...options, runOnly: scrolls })];
+  if (include.length) runs.push(await axe.run({ include }, { ...options, runOnly: colors }));
   const held = [...document.querySelectorAll(deep)].map((node) => [node, [...node.childNodes]]);
   for (const [node, inside] of held) {
     node.replaceChildren(node.textContent, ...inside.filter((one) => one.tagName === "A"));
   }
   try {
-    runs.push(await axe.run(parts ?? document.documentElement, { ...options, rules }));
+    runs.push(await axe.run(whole, { ...options, rules }));
   } finally {
     for (const [node, inside] of held) node.replaceChildren(...inside);
   }
@@ -80,7 +83,7 @@ def findings(tab: Page, parts: str | None = None) -> list[list[Any]]:
     """List what axe finds on the page as it stands, or in its parts: rule and elements of each."""
     if not tab.evaluate("'axe' in window"):
         tab.evaluate(AXE)
-    found: list[list[Any]] = tab.evaluate(RUN, [parts, DEEP, COLORS, MORE])
+    found: list[list[Any]] = tab.evaluate(RUN, [parts, DEEP, COLORS, SCROLLS, MORE])
     return found
 
 

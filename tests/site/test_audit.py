@@ -19,6 +19,10 @@ WRONG = {
     "a faded part": ("color-contrast", '<div style="opacity:.3"><p>like all</p></div>'),
     "an image without a text": ("image-alt", '<img src="data:,">'),
     "a nameless button": ("button-name", '<button type="button"></button>'),
+    "a box that scrolls for the mouse alone": (
+        "scrollable-region-focusable",
+        '<pre style="width:50px;height:30px;overflow:auto"><b>first line</b><b>second</b></pre>',
+    ),
     "a name that one cannot say": (
         "label-content-name-mismatch",
         '<button type="button" aria-label="Other">Search</button>',

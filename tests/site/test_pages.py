@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 PACKED = {".html", ".css", ".js", ".svg", ".json"}  # what a server compresses
 # A page that is open is handed on from test to test; so the first ones are those that need it new.
 pages = pytest.mark.parametrize("opened", READ, indirect=True, scope="module")
-KINDS = ["book/intro.html", "book/tour.html", "book/glossary.html", CHAPTERS[0]]
 chapters = pytest.mark.parametrize("opened", CHAPTERS, indirect=True, scope="module")
 
 
@@ -184,9 +183,9 @@ def test_figures_move_in_a_folder(visit: Visit, number: str) -> None:
     move_all(visit(next(page for page in CHAPTERS if f"/{number}_" in page)))
 
 
+@pages
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("opened", KINDS, indirect=True, scope="module")
-def test_a_page_of_each_kind_on_the_other_screens(opened: Opened, dark: bool) -> None:
+def test_a_page_on_the_other_screens(opened: Opened, dark: bool) -> None:
     """In the dark on a desk, in light on a phone."""
     width = 1280 if dark else 390
     screen(opened.tab, width, dark=dark)
