@@ -39,9 +39,9 @@ def test_a_drawing_has_a_caption(make: Callable[[], Picture]) -> None:
 
 def test_the_clocks_stand_where_accounts_reach_the_wall() -> None:
     (ax,) = drawn._clocks(7.4).axes
-    full = {drawn.IN: [], drawn.OUT: []}
+    full: dict[str, list[float]] = {drawn.IN: [], drawn.OUT: []}
     for line in ax.lines[:6]:
-        t, account = line.get_data()
+        t, account = map(np.asarray, line.get_data())
         full[line.get_color()] += [t[account >= 1].min()] if account.max() >= 1 else []
     first, second = ax.get_xticks()
     assert max(full[drawn.IN]) == first
