@@ -1,4 +1,4 @@
-"""Three drawings of Part III: two clocks, a spring that whitens, the plan of a proof."""
+"""Three drawings of Part III: two clocks, two copies and a spring, the plan of a proof."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ PLAN_CAPTION = (
 )
 TRUE_RATES, FALSE_RATES, KNOT = (1.0, 0.7, 0.45), (0.16, 0.11, 0.07), 1 / 0.45
 CLOCKS_ALT = (
-    "Accounts against path time. Three accounts of true variables rise steeply and reach the wall "
-    "at one; the last does so at the first clock. Accounts of false variables start at the level "
-    "that the mixture of true ones gives them and rise slowly; the first reaches one at the second "
-    "clock. Between the two clocks the signs are right."
+    "Accounts against path time. Three accounts of true variables rise in straight lines to the "
+    "wall at one and stay there; the last arrives at the first clock. Accounts of false variables "
+    "rise with the mixture of the true ones until then and by noise alone, more slowly, "
+    "afterwards; the first reaches one at the second clock. Between the two clocks the signs are "
+    "right."
 )
 CLOCKS_CAPTION = (
     "Two clocks: the weakest true variable sets the first, the noise and the room that the mixture "
@@ -47,11 +48,11 @@ CLOCKS_CAPTION = (
 C = np.array([[1, 0, 0.6], [0, 1, 0.6], [0.6, 0.6, 1]])
 STIFF, LOOSE = 0.1, 5.0
 SPRING_ALT = (
-    "Left: two copies of a model, a dense one that is tied to the data and a sparse one that is "
-    "tied to it by a spring and enters at a wall. Right: what the spring shows the sparse copy of "
-    "the three features of the puzzle. With a stiff spring the bars are the correlations, and the "
-    "decoy's is the longest; with a loose one the two true features lead, and the "
-    "decoy's bar is half as long."
+    "Left: two copies of a model, a dense one that fits the data and a sparse one, joined by a "
+    "spring; the sparse one enters when the forces of the spring add up to one. Right: the forces "
+    "on the three features of the puzzle before anything has entered, as parts of the largest. "
+    "With a stiff spring they are nearly the correlations, and the decoy's bar is the longest; "
+    "with a loose one the two true features lead, and the decoy's bar is half as long."
 )
 SPRING_CAPTION = (
     "The spring decides what the sparse copy sees: stiff, it passes correlations on, and the decoy "
@@ -117,8 +118,9 @@ def _clocks(width: float) -> Figure:
     for rate in TRUE_RATES:
         ax.plot([0, 1 / rate, end], [0, 1, 1], color=IN, lw=1.8)
     t = np.linspace(0, end, 400)
-    for rate in FALSE_RATES:  # the mixture takes 0.35 while the true ones fill
-        ax.plot(t, np.minimum(1, 0.35 * np.minimum(1, t / KNOT) + rate * t), color=OUT)
+    mixture = 0.35 * np.mean([np.minimum(1, rate * t) for rate in TRUE_RATES], axis=0)
+    for rate in FALSE_RATES:
+        ax.plot(t, np.minimum(1, mixture + rate * t), color=OUT)
     ax.axhline(1, color=INK, lw=0.8)
     ax.axvspan(KNOT, late, color=SHARED, alpha=0.14, lw=0)
     for clock, words in ((KNOT, "all true\nones in"), (late, "first\nfalse one")):
@@ -127,7 +129,7 @@ def _clocks(width: float) -> Figure:
     ax.text((KNOT + late) / 2, 1.07, "signs right", color=INK, size=9.5, ha="center")
     ax.text(0.12, 1.07, "wall", color=INK, size=9)
     ax.set(xlim=(0, end), ylim=(0, 1.22), xlabel="path time $t$", ylabel="account $|z_j|$")
-    ax.set(xticks=[KNOT, late], xticklabels=[r"$t_{\mathrm{sign}}$", r"$\bar{\tau}$"])
+    ax.set(xticks=[KNOT, late], xticklabels=["first clock", "second clock"])
     return figure
 
 

@@ -37,6 +37,17 @@ def test_a_drawing_has_a_caption(make: Callable[[], Picture]) -> None:
     assert "<figcaption>" in make().bundle["text/html"]
 
 
+def test_the_clocks_stand_where_accounts_reach_the_wall() -> None:
+    (ax,) = drawn._clocks(7.4).axes
+    full: dict[str, list[float]] = {drawn.IN: [], drawn.OUT: []}
+    for line in ax.lines[:6]:
+        t, account = map(np.asarray, line.get_data())
+        full[line.get_color()] += [t[account >= 1].min()] if account.max() >= 1 else []
+    first, second = ax.get_xticks()
+    assert max(full[drawn.IN]) == first
+    assert abs(min(full[drawn.OUT]) - second) < 0.02
+
+
 def test_bars_are_the_forces_of_the_puzzle() -> None:
     """Before anything enters, β is at rest: C(β* − β) = β/ν, and the force is β/ν."""
     for nu in (drawn.STIFF, drawn.LOOSE):
