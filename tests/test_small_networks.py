@@ -1,0 +1,172 @@
+"""The reproductions on families, fresh starts and released growth, end to end on toys."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from toy_clients import seeded
+
+from fedlearn_book.reproductions import family, growth_released, small_tickets, tickets
+from fedlearn_lib import parameters_of
+from fedlearn_lib.data import Dataset
+from fedlearn_lib.sparse.penalties import group_threshold
+from fedlearn_lib.structure import mask_counts
+
+
+def toy(n: int, seed: int, *shape: int) -> Dataset:
+    """Ten classes, each a pattern with noise."""
+    y = torch.arange(n) % 10
+    pattern = torch.randn(10, *shape, generator=seeded(0))
+    return Dataset(
+        pattern[y] + 0.5 * torch.randn(n, *shape, generator=seeded(seed)), y, None, "toy"
+    )
+
+
+def small(seed: int) -> nn.Module:
+    return small_tickets.network(seed)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(family, "train_and_test", lambda *_: (toy(300, 1, 1, 14, 14),) * 2)
+    monkeypatch.setattr(family, "small_lenet", small)
+    for name, value in {"EPOCHS": 3, "SEEDS": 2, "HELD_OUT": 100, "BATCH": 20, "LOOK": 1}.items():
+        monkeypatch.setattr(family, name, value)
+    monkeypatch.setattr(tickets, "BATCH", 20)
+
+
+def test_families_run_end_to_end_on_a_toy(monkeypatch, short, tmp_path) -> None:
+    monkeypatch.setattr(family, "NUS", (0.5, 2.0))
+    monkeypatch.setattr(family, "NU", 2.0)
+    monkeypatch.setattr(family, "SHARES", (0.3, 0.9))
+    names = {"passing 0.5": ("a", 3), "passing 2": ("b", 3), "order": ("c", 3),
+             "size, retrained": ("d", 5), "decayed size": ("e", 3), "prox": ("f", 6),
+             "bregman": ("g", 6)}  # fmt: skip
+    monkeypatch.setattr(family, "FAMILIES", names)
+    monkeypatch.setattr(family, "PROX", (0.0, 2.0))
+    monkeypatch.setattr(family, "BREGMAN", (0.0, 0.3))
+    family.main(folder=tmp_path)
+    record = json.loads((tmp_path / "family.json").read_text())
+    own = {c["setting"]["family"]: c["result"]["members"] for c in record["cells"][:8]}
+    assert list(own) == ["dense", *names]
+    dense = own["dense"][0]
+    assert len(own["passing 0.5"]) == len(own["order"]) == 2
+    for name in ("order", "size, retrained"):
+        assert next(m["parameters"] for m in own[name] if not m["dead"]) < dense["parameters"]
+    assert own["prox"][0]["parameters"] == dense["parameters"]  # strength 0 removes nothing
+    assert own["bregman"][0]["parameters"] > 0.8 * dense["parameters"]  # units enter
+    assert own["bregman"][1]["parameters"] < 0.8 * dense["parameters"]
+    assert own["prox"][1].get("parameters", 0) < dense["parameters"]
+    assert dense["test"] > 0.9
+
+
+def test_a_member_is_chosen_where_nothing_is_scored() -> None:
+    """Two members within the budget: the better one on held-out images, worse on the test."""
+    one = {"held": 0.9, "test": 0.7, "multiply_adds": 5, "dead": False}
+    two = {"held": 0.8, "test": 0.95, "multiply_adds": 5, "dead": False}
+    large = {"held": 0.99, "test": 0.99, "multiply_adds": 11, "dead": False}
+    gone = {"held": 1.0, "test": 1.0, "multiply_adds": 1, "dead": True}
+    assert family.best([one, two, large, gone], 10) == one
+    assert family.best([large, gone], 10) is None
+
+
+def test_proximal_and_bregman_training_keep_their_equations(short, monkeypatch) -> None:
+    """One step by hand: rows shortened after the step; weights read off V before it."""
+    monkeypatch.setattr(family, "EPOCHS", 1)
+    train = toy(20, 2, 1, 14, 14)
+    model = small(0)
+    x, y = next(tickets.batches(train, 1, 100))
+    nn.functional.cross_entropy(model(x), y).backward()
+    name = "6.weight"
+    w, slope = (
+        t.detach().clone() for t in (model.get_parameter(name), model.get_parameter(name).grad)
+    )
+    moved = w - family.LR * slope
+    norms = moved.norm(dim=1, keepdim=True)
+    strength = 0.4
+    by_hand = moved * (1 - family.LR * strength / (1 - family.MOMENTUM) / norms).clamp(min=0)
+    end = family.sparse_training(small(0), "prox", strength, train, 0)[name]
+    torch.testing.assert_close(end, by_hand, rtol=1e-5, atol=1e-6)
+    V = family.begin(w, strength, seeded(1))
+    read, out = group_threshold(V, strength), V.norm(dim=1) == 0
+    assert 1 < int((~out).sum()) < len(w) / 2
+    torch.testing.assert_close(read[~out], w[~out], rtol=1e-5, atol=1e-6)
+    assert not bool(read[out].any())
+
+
+def test_small_tickets_run_end_to_end(monkeypatch, tmp_path) -> None:
+    """The fresh start has the mask of the first and other weights; an emptied layer is dead."""
+    monkeypatch.setattr(small_tickets, "EPOCHS", 1)
+    monkeypatch.setattr(small_tickets, "SEEDS", 2)
+    monkeypatch.setattr(small_tickets, "PLAN", small_tickets.PLAN._replace(epochs=2, nu=1.0))
+    monkeypatch.setattr(
+        small_tickets, "small_images", lambda: (toy(400, 1, 1, 14, 14), toy(100, 2, 1, 14, 14))
+    )
+    monkeypatch.setattr(small_tickets, "KEPT", (28,))
+    small_tickets.main(folder=tmp_path)
+    record = json.loads((tmp_path / "tickets_small.json").read_text())
+    results = {c["setting"]["method"]: c["result"] for c in record["cells"][:8]}
+    assert list(results) == ["dense", *small_tickets.METHODS]
+    same = ("early", "fresh", "rewound", "kept", "large at start", "random by layer")
+    assert len({results[name]["parameters"] for name in same}) == 1
+    assert results["fresh"]["accuracy"] != results["early"]["accuracy"]
+
+    p = tickets.Prepared(small(0), parameters_of(small(0)), {
+        "0.weight": torch.full((8,), 9.0), "3.weight": torch.arange(16.0),
+        "6.weight": torch.arange(32.0)}, parameters_of(small(1)), small_tickets.PLAN)  # fmt: skip
+    masks = tickets.choose(p, "early", 10 / 56, 0)
+    assert mask_counts(masks, "rows")["0.weight"] == 0
+    dead = small_tickets.compute(lambda _: p, toy(20, 1, 1, 14, 14), toy(20, 2, 1, 14, 14),
+                                 "fresh", 10, 0)  # fmt: skip
+    assert dead == {"accuracy": 0.0, "parameters": 0, "multiply_adds": 0}
+
+
+def test_the_dead_are_counted_and_their_pairs_left_out() -> None:
+    scores = {"early": (0.9, 0.1, 0.8), "fresh": (0.8, 0.9, 0.75)}
+    done = [
+        {"setting": {"method": m, "kept": 10, "seed": k}, "result": {"accuracy": a}}
+        for m, values in scores.items() for k, a in enumerate(values)
+    ]  # fmt: skip
+    assert small_tickets.ahead(done, 10, "fresh") == "+7.5 ± 31.8"
+
+
+def test_the_released_rule_stops_where_no_layer_is_full(monkeypatch) -> None:
+    """Support forced: full, full, then not; two growths, three decisions, V anew each time."""
+    begun = []
+    path_of = growth_released.path_of
+
+    def watched(model: nn.Module, *, nu: float):
+        begun.append(nu)
+        return path_of(model, nu=nu)
+
+    decisions = iter([["0.weight"], ["3.weight"], []])
+    monkeypatch.setattr(growth_released, "path_of", watched)
+    monkeypatch.setattr(growth_released, "PHASE", 1)
+    monkeypatch.setattr(tickets, "BATCH", 20)
+    monkeypatch.setattr(
+        "fedlearn_book.reproductions.growth.ready_to_grow", lambda _: next(decisions)
+    )
+    grown = growth_released.grown(toy(40, 1, 1, 14, 14), 3.0, 0)
+    assert grown.widths == [[2, 3, 4], [3, 3, 4], [3, 4, 4], [3, 4, 4]]
+    assert begun == [3.0] * 3
+    passes = [growth_released.cost(growth_released.network(w, 0), 1, 14, 14).multiply_adds
+              for w in ((2, 3, 4), (3, 3, 4), (3, 4, 4))]  # fmt: skip
+    assert grown.work == sum(passes)
+
+
+def test_released_growth_runs_end_to_end(monkeypatch, tmp_path) -> None:
+    images = partial(toy, 100, 1, 1, 14, 14)
+    monkeypatch.setattr(growth_released, "small_images", lambda: (images(), images()))
+    for name, value in {"PHASE": 1, "POLISH": 1, "SEEDS": 2, "NUS": (0.2, 1e6), "MOST": 2}.items():
+        monkeypatch.setattr(growth_released, name, value)
+    growth_released.main(folder=tmp_path)
+    record = json.loads((tmp_path / "growth_released.json").read_text())
+    assert len(record["cells"]) == 2 * 2 * 3
+    never = [c["result"]["widths"] for c in record["cells"]
+             if c["setting"]["nu"] == 1e6 and c["setting"]["method"] == "grown"]  # fmt: skip
+    assert never == [[[2, 3, 4]] * 2] * 2
+    assert [row[0] for row in record["table"]["rows"]] == ["0.2", "1e+06"]
