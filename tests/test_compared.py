@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from toy_clients import ragged_clients, seeded
 
+from fedlearn_book.reproductions import read
 from fedlearn_book.reproductions.compared import (
     DEALT,
     SPLITS,
@@ -269,6 +271,35 @@ def test_a_choice_says_where_its_grid_ends() -> None:
     assert edges_of("FedAvg", [2, 0.03, 0]) == []  # who takes no step chooses no size
     lam = [s["lam"] for s in METHODS["pFedMe"].grid]
     assert "lam" in edges_of("pFedMe", [lam.index(min(lam)), 0.3, 5])
+
+
+def test_the_page_of_reproductions_names_every_choice_at_an_upper_end() -> None:
+    longest: dict[str, list[str]] = {}
+    for cell in read("compared_search")["cells"]:
+        split, method = cell["setting"]["split"], cell["setting"]["method"]
+        index, step, steps = cell["result"]["new"]["personal"]
+        tried = METHODS[method].grid
+        ends = [k for k, v in tried[index].items() if v == max(s[k] for s in tried)]
+        for name in [*ends, *(["step"] if step == ALPHAS[-1] and steps else [])]:
+            longest.setdefault(f"{method} {name}", []).append(split)
+    assert longest == {
+        "SCAFFOLD server_lr": ["two groups", "dirichlet 0.3", "writers"],
+        "FedRep step": ["two groups", "writers"],
+        "Reptile epsilon": ["dirichlet 0.3", "writers"],
+        "pFedMe lam": ["dirichlet 0.3"],
+        "Per-FedAvg fo beta": ["writers"],
+        "Per-FedAvg fo step": ["writers"],
+    }
+    page = (Path(__file__).parents[1] / "book/reproductions.md").read_text(encoding="utf-8")
+    for words in (
+        "SCAFFOLD's server step $1$ (everywhere)",
+        "Reptile's server step $2.5$ (Dirichlet and writers)",
+        "pFedMe's spring $\\lambda=3$ (Dirichlet)",
+        "the step $\\beta=1.6$ of first order (writers)",
+        "FedRep's step of adaptation, $1$ (two groups and writers)",
+        "and that of first order (writers)",
+    ):
+        assert words in page
 
 
 def test_what_a_round_costs() -> None:
