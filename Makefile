@@ -41,7 +41,7 @@ $(READY): $(VENV)/.locked $(VENV)/.mathml pyproject.toml
 book: $(READY) ## build the site into _build/html, warnings as errors
 	$(PY) -m tools.build_book
 
-run: $(READY) ## execute every chapter again and store its outputs (CHAPTER=... chooses one)
+run: $(READY) ## execute every chapter again and store its outputs (CHAPTER=08 chooses one)
 	FEDLEARN_FIGURES=static $(PY) -m tools.run_notebooks $(CHAPTER)
 
 lab: $(READY) ## open JupyterLab on the chapters
@@ -65,10 +65,10 @@ chapters: $(READY) ## run every notebook and compare its checked outputs
 site: book ## test the built site in a headless browser
 	$(TWO) $(PYTEST) tests/site -n 2 --dist worksteal
 
-pdf: book ## print every chapter and the whole book into _build/pdf (CHAPTER=... chooses one)
+pdf: book ## print every chapter and the whole book into _build/pdf (CHAPTER=08 chooses one)
 	$(PY) -m tools.make_pdf $(filter-out notebooks/*.ipynb,$(CHAPTER))
 
-slides: book ## write every chapter's slides into _build/slides (CHAPTER=... chooses one)
+slides: book ## write every chapter's slides into _build/slides (CHAPTER=08 chooses one)
 	$(PY) -m tools.make_slides $(filter-out notebooks/*.ipynb,$(CHAPTER))
 
 zip: book ## pack the site and the notebooks into _build/zip

@@ -66,6 +66,8 @@ def test_an_assignment_has_tasks_with_both_kinds_of_tests_and_questions(name: st
         assert tests[task][1].endswith("### END HIDDEN TESTS")
         for _, body in (tests[task], tests[f"{task}_seen"]):
             assert f"alone({task})" in body  # no marks for a call of the library
+            # nbgrader would take the value of a last line for a part of the marks, and warn.
+            assert isinstance(ast.parse(body).body[-1], ast.Assert | ast.For)
     questions = [o for o, _ in cells(source_text(name)) if "markdown" in o and "answer" in o]
     assert 1 <= len(questions) <= 2
     assert sum(int(question["points"]) for question in questions) == 8

@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from packaging.requirements import Requirement
 
 from tools import run_colab
-from tools.repository import ROOT
+from tools.repository import ROOT, notebooks
 from tools.run_colab import VIEW, Packages, Visit, complaints, visit
 
 CHAPTER = ROOT / "notebooks" / "08_inverse_scale_space.ipynb"  # the one that runs in half a minute
@@ -120,11 +120,11 @@ def test_the_dated_list_holds_all_that_a_chapter_imports():
 
 
 def test_chapters_are_found_by_number_name_and_path():
-    assert run_colab.chapters(["8"]) == run_colab.chapters(["08"]) == [CHAPTER]
-    assert run_colab.chapters([CHAPTER.name]) == run_colab.chapters([str(CHAPTER)]) == [CHAPTER]
-    assert len(run_colab.chapters([])) >= 16
-    with pytest.raises(SystemExit, match="no chapter '99'"):
-        run_colab.chapters(["99"])
+    for one in ("8", "08", CHAPTER.stem, CHAPTER.name, str(CHAPTER)):
+        assert notebooks([one], "colab") == [CHAPTER]
+    assert len(notebooks([], "colab")) >= 16
+    with pytest.raises(SystemExit, match="make run: there is no chapter '99'; say CHAPTER=08"):
+        notebooks(["99"], "run")
 
 
 def test_a_python_that_does_not_run_is_named():

@@ -6,7 +6,8 @@ A source in book/teaching/assignments is a Python file in cells, as editors know
     # %% setup                             the chapters' set-up cell is put here
     # %% answer=rest                       a function to write, with BEGIN SOLUTION and END SOLUTION
     # %% tests=rest points=3               marks; between BEGIN HIDDEN TESTS and END HIDDEN TESTS
-                                           stands what students do not see
+                                           stands what students do not see; the last line asserts,
+                                           for a value there would be taken for a part of the marks
     # %% [markdown] answer=why points=4    an answer in words, marked by a person; the cell holds
                                            a model answer
 
@@ -146,6 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
         nbgrader(course, "generate_assignment", name, "--create", "--force")
     print(f"{len(NAMES)} assignments are in {course}")
     print("  release/   what students get     source/   with solutions and hidden tests")
+    print("  what comes next: book/teaching/index.md, Monday's assignment, step by step")
 
 
 if __name__ == "__main__":

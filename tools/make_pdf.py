@@ -1,6 +1,6 @@
 """Every chapter and the whole book as PDF (`make pdf`), printed by Chromium from the built site.
 
-    python -m tools.make_pdf [notebooks/08_inverse_scale_space.ipynb ...]
+    python -m tools.make_pdf [08 ...]
 
 writes _build/pdf/08_inverse_scale_space.pdf and, without arguments, those of all chapters and
 _build/pdf/personal-and-parsimonious.pdf. What a page looks like on paper stands in
@@ -24,7 +24,7 @@ import yaml
 from pypdf import PdfReader
 
 from tools import bind_pdf
-from tools.repository import ROOT, current
+from tools.repository import ROOT, chosen, current
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -169,13 +169,12 @@ def main(named: list[str]) -> int:
     if not (SITE / "index.html").exists():
         raise SystemExit("make pdf: the site is not built; run `make book` first")
     known = {Path(part.page).stem: part.page for part in parts()}
-    if unknown := [name for name in named if Path(name).stem not in known]:
-        raise SystemExit(f"make pdf: {unknown[0]} is no page of the book; {', '.join(known)} are")
+    names = chosen(named, list(known), "pdf")
     PDF.mkdir(parents=True, exist_ok=True)
     with tab_of_browser() as tab:
-        for name in named:
-            print_chapter(tab, known[Path(name).stem])
-        if not named:
+        for name in names:
+            print_chapter(tab, known[name])
+        if not names:
             print_book(tab)
     return 0
 

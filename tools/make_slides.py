@@ -1,6 +1,6 @@
 """Slides of every chapter (`make slides`), made from the chapters' pages of the built site.
 
-    python -m tools.make_slides [notebooks/08_inverse_scale_space.ipynb ...]
+    python -m tools.make_slides [08 ...]
 
 writes _build/slides/08_inverse_scale_space.html, one file that holds all it needs: it opens from a
 stick in a room without a network.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from tools.repository import ROOT, replace
+from tools.repository import ROOT, chosen, replace
 from tools.slides.deck import REVEAL, deck
 from tools.slides.rules import Slide, slides
 
@@ -43,9 +43,7 @@ def main(named: list[str]) -> int:
         raise SystemExit("make slides: the site is not built; run `make book` first")
     if not REVEAL.is_dir():
         raise SystemExit(f"make slides: reveal.js is not in {REVEAL}; run `make setup`")
-    names = [Path(name).stem for name in named] or list(known)
-    if unknown := [name for name in names if name not in known]:
-        raise SystemExit(f"make slides: {unknown[0]} is no chapter; {', '.join(known)} are")
+    names = chosen(named, list(known), "slides") or list(known)
     SLIDES.mkdir(parents=True, exist_ok=True)
     for name in names:
         html, made = make(known[name])

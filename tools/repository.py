@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,6 +82,35 @@ def text(path: Path) -> str | None:
         return None if b"\0" in data else data.decode("utf-8")
     except UnicodeDecodeError:
         return None
+
+
+def chosen(asked: Sequence[str], known: Sequence[str], command: str) -> list[str]:
+    """Return the names that are asked for by a chapter's number, by name or by path.
+
+    >>> chosen(["8", "notebooks/01_a.ipynb"], ["01_a", "08_b", "howto"], "run")
+    ['08_b', '01_a']
+    >>> chosen(["99"], ["01_a", "08_b"], "run")
+    Traceback (most recent call last):
+    ...
+    SystemExit: make run: there is no chapter '99'; say CHAPTER=08, or one of 01_a, 08_b
+    """
+    numbers = {name[:2]: name for name in known if name[:2].isdigit()}
+    names = [numbers.get(one.zfill(2), Path(one).stem) for one in asked]
+    for one, name in zip(asked, names, strict=True):
+        if name not in known:
+            raise SystemExit(f"make {command}: there is no chapter {one!r}; say CHAPTER=08, or "
+                             f"one of {', '.join(known)}")  # fmt: skip
+    return names
+
+
+def notebooks(asked: Sequence[str], command: str) -> list[Path]:
+    """Return the notebooks that are asked for, each by its path or as in ``chosen``; else all."""
+    known = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+    files = [Path(one).resolve() if one.endswith(".ipynb") else None for one in asked]
+    return [
+        path if path and path.is_file() else known[chosen([one], list(known), command)[0]]
+        for one, path in zip(asked, files, strict=True)
+    ] or list(known.values())
 
 
 def replace(path: Path, content: str) -> None:

@@ -35,17 +35,17 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from tools.repository import ROOT, current
+from tools.repository import ROOT, current, notebooks
 
 BUILD = ROOT / "_build" / "colab"
 HERE = ROOT / "tools" / "colab"
 PINS = HERE / "2026-08-19.txt"
 PYTHONS = ("python3.13", "python3.12", "python3.11")  # Colab's, the one before, the oldest of ours
 VIEW = "application/vnd.jupyter.widget-view+json"
-# What a set-up cell may add: the library, POT for the chapters that measure transport, and jedi,
-# which IPython asks for, which Colab leaves out, and which pip brings with the first package that
-# needs ipywidgets.
-ADDED = {"fedlearn_lib", "pot", "jedi"}
+# What a set-up cell may add: the library, POT for the chapters that measure transport, and what pip
+# brings with the first package that needs ipywidgets: jedi, which IPython asks for and Colab leaves
+# out, and overrides, which jupyter_server asks for before Python 3.12, that is, before Colab's.
+ADDED = {"fedlearn_lib", "pot", "jedi", "overrides"}
 LIMIT = 600  # seconds for one cell: the machine may be busy
 
 # What Colab or IPython itself says, whatever the notebook does, and why it stays.
@@ -379,19 +379,6 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 # ----- the command ------------------------------------------------------------------------------
 
 
-def chapters(asked: list[str]) -> list[Path]:
-    """Return the notebooks that are asked for by number or by path; all where nothing is asked."""
-    every = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    found = []
-    for name in asked:
-        same = [one for one in every if name in (one.name[:2], one.name[:2].lstrip("0"), one.name)]
-        same = same or ([Path(name).resolve()] if Path(name).is_file() else [])
-        if not same:
-            raise SystemExit(f"make colab: there is no chapter {name!r}; say CHAPTER=08")
-        found += same
-    return found or every
-
-
 def report(chapter: Path, packages: Packages, origin: Path) -> list[str]:
     """Visit a chapter, store what it showed, print one line, and return its complaints."""
     start = time.perf_counter()
@@ -417,7 +404,7 @@ def main() -> int:
     parser.add_argument("--python", default="", help="the interpreter of the environment")
     parser.add_argument("--here", action="store_true", help="the fast form: the packages of .venv")
     options = parser.parse_args()
-    wanted = chapters(options.chapters)
+    wanted = notebooks(options.chapters, "colab")
     BUILD.mkdir(parents=True, exist_ok=True)
     if options.here:
         packages = Packages(sys.executable, [site_of(sys.executable)], offline=True)

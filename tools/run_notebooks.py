@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from tools.repository import replace
+from tools.repository import notebooks, replace
 
 LIMIT = 180  # seconds a chapter, on two cores
 KEPT = {"tags", "mystnb", "jupyter", "cellView"}  # cell metadata that an author writes
@@ -73,13 +73,13 @@ def run(path: Path) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("chapters", nargs="+", type=Path)
+    parser.add_argument("chapters", nargs="+", help="numbers or notebooks")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds a chapter may take")
     options = parser.parse_args()
     slow = []
-    for path in options.chapters:
+    for path in notebooks(options.chapters, "run"):
         try:
-            seconds = run(path.resolve())
+            seconds = run(path)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             print(error, f"make run: {path} failed and stays as it was", sep="\n", file=sys.stderr)
             return 1

@@ -98,6 +98,42 @@ def test_the_next_step_gives_the_answer_and_a_figure_moves(
     assert wrong == []
 
 
+def test_the_title_leads_to_a_figure_in_depth_and_a_clicker_goes_on_from_there(
+    new_context: New, tmp_path: Path
+) -> None:
+    path, _ = written("notebooks/09_linearized_bregman.html", tmp_path)
+    tab, wrong = open_deck(new_context, path)
+
+    def place() -> tuple[int, int]:
+        at = tab.evaluate("Reveal.getIndices()")
+        return at["h"], at["v"]
+
+    tab.locator("section.title .of a").click()
+    tab.locator("section.live.present").wait_for()
+    figure, slider = place(), tab.locator("section.live input[type=range]").first
+    assert figure[1] > 0
+    for key in ("PageDown", "ArrowRight"):
+        tab.evaluate("([h, v]) => Reveal.slide(h, v)", figure)
+        slider.click()
+        moved = slider.input_value()
+        tab.keyboard.press(key)
+        assert (place(), slider.input_value()) == ((figure[0] + 1, 0), moved)
+    tab.evaluate("([h, v]) => Reveal.slide(h, v)", figure)
+    slider.focus()
+    tab.keyboard.press("ArrowLeft")
+    assert place() == figure
+    assert slider.input_value() != moved
+    tab.keyboard.press("PageDown")
+    assert place() == (figure[0] + 1, 0)
+    assert wrong == []
+
+
+def test_the_steps_of_an_algorithm_keep_their_numbers(tmp_path: Path) -> None:
+    _, made = written("notebooks/04_per_fedavg.html", tmp_path)
+    (algorithm,) = [one for one in made if "Algorithm 4.1</strong>" in one.body]
+    assert re.findall(r'<ol[^>]* start="(\d+)"', algorithm.body) == ["1", "3"]
+
+
 def test_the_notes_open_without_a_network(new_context: New, tmp_path: Path) -> None:
     path, made = written("notebooks/01_federated_averaging.html", tmp_path)
     tab, wrong = open_deck(new_context, path)

@@ -57,13 +57,21 @@
     for (const slide of document.querySelectorAll("section.live")) {
       slide.addEventListener("input", () => fits(slide, Number(slide.dataset.size)) || fit(slide));
     }
+    // Arrows and a clicker turn pages, also right after a figure was moved with the mouse. Who moves it by keys goes on.
+    addEventListener("pointerup", () => document.activeElement.closest("section.live input")?.blur());
+    const turns = (event) => {
+      if (!["PageUp", "PageDown"].includes(event.key)) return;
+      event.preventDefault();
+      document.activeElement.blur();
+    };
+    addEventListener("keydown", turns, { capture: true });
     const dark = () => {
       const { dataset } = document.documentElement;
       dataset.theme = dataset.theme === "dark" ? "light" : "dark";
     };
     await Reveal.initialize({
       width: 1280, height: 720, margin: 0, center: false, hash: true, slideNumber: "h.v", transition: "none",
-      backgroundTransition: "none", controlsTutorial: false, keyboard: { 68: dark }, plugins: [RevealNotes],
+      backgroundTransition: "none", controlsTutorial: false, keyboard: { 33: "left", 34: "right", 68: dark }, plugins: [RevealNotes],
     });
     document.documentElement.dataset.ready = "";
   };

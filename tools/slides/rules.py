@@ -157,11 +157,29 @@ def pages(blocks: Iterable[Tag], room: int = ROOM) -> list[list[Tag]]:
     return dealt
 
 
+def even(blocks: list[Tag], room: int = ROOM) -> list[list[Tag]]:
+    """Deal blocks to as many slides as ``pages`` does, about equally full.
+
+    >>> items = BeautifulSoup(5 * f"<p>{200 * 'x'}</p>", "html.parser").select("p")
+    >>> [len(page) for page in pages(items)], [len(page) for page in even(items)]
+    ([4, 1], [3, 2])
+    """
+    dealt = pages(blocks, room)
+    while room > 50 and len(tighter := pages(blocks, room - 50)) == len(dealt):
+        dealt, room = tighter, room - 50
+    return dealt
+
+
 def lists(node: Tag, room: int = ROOM) -> list[Tag]:
-    """Return a list as several if it is too long for a slide."""
+    """Return a list as several if it is too long for a slide; numbers go on where they stood.
+
+    >>> soup = BeautifulSoup('<ol start="3"><li>Send.</li></ol>', "html.parser")
+    >>> str(lists(soup.ol)[0])
+    '<ol start="3"><li>Send.</li></ol>'
+    """
     items = [item for item in node.children if isinstance(item, Tag)]
-    made, begun = [], 1
-    for page in pages(items, room):
+    made, begun = [], int(str(node.get("start", "1")))
+    for page in even(items, room):
         part = copy.copy(node)
         part.clear()
         for item in page:
@@ -434,4 +452,25 @@ def slides(page: str, book: str) -> list[Slide]:
             made += [quiz(box, title) for box in section.select(".quiz")]
         else:
             made += section_slides(section, deep)
-    return made + last
+    made += last
+    made[0].body += to_move(made)
+    return made
+
+
+def to_move(made: list[Slide]) -> str:
+    """Return a line that says on which slides figures can be moved, as the slides are counted.
+
+    >>> live, depth = Slide("live", "", ""), Slide("section", "", "", below=[Slide("live", "", "")])
+    >>> to_move([Slide("title", "", ""), live, depth])
+    '<p class="of">Figures to move: <a href="#/1">2</a>, <a href="#/2/1">3.2 (down)</a></p>'
+    >>> to_move([Slide("title", "", "")])
+    ''
+    """
+    found = []
+    for h, top in enumerate(made):
+        for v, one in enumerate([top, *top.below]):
+            if one.kind == "live":
+                many = f".{v + 1}" if top.below else ""
+                down = " (down)" if v else ""
+                found.append(f'<a href="#/{h}{f"/{v}" if v else ""}">{h + 1}{many}{down}</a>')
+    return f'<p class="of">Figures to move: {", ".join(found)}</p>' if found else ""

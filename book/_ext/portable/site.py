@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
 from html import escape
 from pathlib import Path
@@ -98,6 +99,7 @@ def _text(path: Path) -> str:
 
 
 def _cut(font: Path, characters: set[int]) -> None:
+    logging.getLogger("fontTools.subset").setLevel(logging.WARNING)  # it tells every glyph it keeps
     options = subset.Options(flavor="woff2", layout_features=[])
     face = subset.load_font(str(font), options)
     cutter = subset.Subsetter(options)

@@ -106,7 +106,7 @@ EXERCISES["task 1"] = Exercise(
         ),
     ],
 )
-check("task 1", alone(one_round), strict=True)
+assert check("task 1", alone(one_round), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -174,7 +174,7 @@ EXERCISES["task 2"] = Exercise(
         ),
     ],
 )
-check("task 2", alone(resting_place), strict=True)
+assert check("task 2", alone(resting_place), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -295,7 +295,7 @@ EXERCISES["task 4"] = Exercise(
         ),
     ],
 )
-check("task 4", alone(rounds_needed), strict=True)
+assert check("task 4", alone(rounds_needed), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]

@@ -122,7 +122,7 @@ EXERCISES["task 2"] = Exercise(
         ("The speed is missing.", lambda rho, g: _wait(rho, g.sign())),
     ],
 )  # fmt: skip
-check("task 2", alone(next_wall), strict=True)
+assert check("task 2", alone(next_wall), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -250,7 +250,7 @@ EXERCISES["task 4"] = Exercise(
          lambda z, rho: torch.inf if (z < 0).any() else ((1 - rho.clamp(min=-1)) * z).sum()),
     ],
 )  # fmt: skip
-check("task 4", alone(distance), strict=True)
+assert check("task 4", alone(distance), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]

@@ -108,7 +108,7 @@ EXERCISES["task 1"] = Exercise(
         ),
     ],
 )
-check("task 1", lambda *case: alone(direction)(_quartic, *case), strict=True)
+assert check("task 1", lambda *case: alone(direction)(_quartic, *case), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -195,7 +195,7 @@ EXERCISES["task 2"] = Exercise(
         ),
     ],
 )
-check("task 2", alone(mixed_start), strict=True)
+assert check("task 2", alone(mixed_start), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -338,7 +338,7 @@ EXERCISES["task 4"] = Exercise(
         ),
     ],
 )
-check("task 4", lambda *case: alone(hessian_free)(_bumpy, *case), strict=True)
+assert check("task 4", lambda *case: alone(hessian_free)(_bumpy, *case), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]

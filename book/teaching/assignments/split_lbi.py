@@ -98,7 +98,7 @@ EXERCISES["task 1"] = Exercise(
         ),
     ],
 )
-check("task 1", alone(at_rest), strict=True)
+assert check("task 1", alone(at_rest), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -183,7 +183,7 @@ EXERCISES["task 2"] = Exercise(
         ("γ is κ times what the shrinkage leaves.", lambda *case: _step(*case, slip="copy")),
     ],
 )
-check("task 2", alone(group_step), strict=True)
+assert check("task 2", alone(group_step), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -245,7 +245,7 @@ EXERCISES["task 3"] = Exercise(
         ),
     ],
 )
-check("task 3", alone(first_entry), strict=True)
+assert check("task 3", alone(first_entry), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -335,7 +335,7 @@ EXERCISES["task 4"] = Exercise(
         ),
     ],
 )
-check("task 4", alone(straightened), strict=True)
+assert check("task 4", alone(straightened), strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
