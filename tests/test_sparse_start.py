@@ -19,7 +19,9 @@ SETTING = {"kappa": 2.0, "nu": 0.5, "lr": 0.05}
 def go(oracle, clients: fl.Clients, *, rounds: int, steps: int, **options) -> SparseState:
     method = sparse_start(oracle, **(SETTING | options))
     how = {"rounds": rounds, "steps": steps, "batch": 1, "generator": seeded()}
-    return fl.run(method, ZERO, clients, **how)[0]
+    state = fl.run(method, ZERO, clients, **how)[0]
+    assert isinstance(state, SparseState)
+    return state
 
 
 @pytest.mark.parametrize("steps", [1, 4])
@@ -110,7 +112,9 @@ def test_a_leaf_without_a_penalty_takes_fedavgs_steps_and_groups_come_whole() ->
 
     def path(rounds: int) -> SparseState:
         method = sparse_start(fl.gradient(loss), kappa=2.0, nu=2.0, lr=0.2, penalty=penalty)
-        return fl.run(method, w0, clients, rounds=rounds, generator=seeded(), **how)[0]
+        state = fl.run(method, w0, clients, rounds=rounds, generator=seeded(), **how)[0]
+        assert isinstance(state, SparseState)
+        return state
 
     state = path(60)
     assert state.gamma.keys() == state.dual.keys() == {"1.weight", "3.weight"}
