@@ -313,6 +313,9 @@ VALID: dict[str, Callable[[], Call]] = {
     "personal_path": lambda: call(
         federated.personal_path, oracle=oracle(), kappa=2.0, lr=0.1, penalty=fl.L1(), server_lr=1.0
     ),
+    "sparse_start": lambda: call(
+        federated.sparse_start, oracle=oracle(), kappa=2.0, nu=1.0, lr=0.1, penalty=fl.L1(), draws=1
+    ),
     "path_models": lambda: call(
         federated.path_models, state=saved(), kappa=2.0, penalty=fl.L1()
     ),
@@ -614,7 +617,7 @@ CALLED = "run and map_clients call the functions of an Algorithm, with what they
 EXEMPT = {
     **dict.fromkeys(
         ["Bound", "Certificate", "Cost", "Dataset", "Descent", "History", "OwnState", "Prediction",
-         "Run", "ScaffoldState", "Selection", "SplitState", "State"], RECORD),
+         "Run", "ScaffoldState", "Selection", "SparseState", "SplitState", "State"], RECORD),
     "Federation": RECORD,
     **dict.fromkeys(["client_app", "server_app"], "they need Flower; see test_flower"),
     "run_saved": "it writes files; run checks the rest, and test_run_saved what it adds",
@@ -639,7 +642,8 @@ MEANT = {
     *((name, "batch", "none") for name in ("Clients.draw", "Shard.draw", "run")),  # whole data
     *[(name, "state", f"server=round={kind}")  # they do not look at the round
       for name in ("personal_models", "path_models") for kind in ("none", "word", "object")],
-    ("personal_path", "penalty", "dict"),  # run holds its names against those of the model
+    *((name, "penalty", "dict")  # run holds its names against those of the model
+      for name in ("personal_path", "sparse_start")),
     ("axpy", "a", "nan"),  # in a loop, NaN comes out
     ("L1.prox", "step", "nan"), ("L1.prox", "step", "true"),
     ("GroupL2.prox", "step", "nan"), ("GroupL2.prox", "step", "true"),

@@ -16,7 +16,7 @@ import torch
 from toy_clients import ragged_clients, seeded
 
 from fedlearn_lib import fedavg, gradient, logistic, loss_of, parameters_of, run
-from fedlearn_lib.federated import ditto, personal_path, run_saved, scaffold
+from fedlearn_lib.federated import ditto, personal_path, run_saved, scaffold, sparse_start
 
 MODEL = logistic(4, 3).double()
 ORACLE = gradient(loss_of(MODEL))
@@ -25,6 +25,7 @@ METHODS: dict[str, Any] = {
     "SCAFFOLD": scaffold(ORACLE, lr=0.2, share=0.4),
     "path": personal_path(ORACLE, kappa=2.0, lr=0.3),
     "Ditto": ditto(ORACLE, lr=0.2, lam=1.0),
+    "sparse start": sparse_start(ORACLE, kappa=2.0, nu=1.0, lr=0.3),
 }
 SETTING: dict[str, Any] = {"cohort": 2, "steps": 2, "batch": 3}
 

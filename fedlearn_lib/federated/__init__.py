@@ -54,6 +54,7 @@ from fedlearn_lib.federated.secure import (
     to_grid,
 )
 from fedlearn_lib.federated.simulate import History, run, sample_cohort
+from fedlearn_lib.federated.sparse_start import SparseState, sparse_start
 from fedlearn_lib.federated.transport import (
     sliced_wasserstein,
     wasserstein,
@@ -68,6 +69,7 @@ __all__ = [
     "OwnState",
     "PersonalPath",
     "ScaffoldState",
+    "SparseState",
     "State",
     "adapt",
     "anchored_oracle",
@@ -118,6 +120,7 @@ __all__ = [
     "sampled_renyi",
     "scaffold",
     "sliced_wasserstein",
+    "sparse_start",
     "split_secret",
     "sum_of_masked",
     "to_grid",

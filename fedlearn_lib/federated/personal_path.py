@@ -1,4 +1,4 @@
-r"""From one model for all to everybody's own, in rounds: accounts that never leave a client."""
+r"""From one model for all to everybody's own, in rounds: accounts that are never sent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def personal_path(
     r"""Linearized Bregman iterations on the clients' deviations; the shared model is free.
 
     Client $i$ uses $w+\delta_i$ with $\delta_i=\kappa\,\mathrm{Prox}_\Omega(V_i)$, and its account
-    $V_i$ never leaves it. With $g=g_i(w_i+\delta_i;D)$ each of the $\tau$ local steps is
+    $V_i$ is never sent. With $g=g_i(w_i+\delta_i;D)$ each of the $\tau$ local steps is
     $$w_i\leftarrow w_i-\kappa\eta g,\qquad V_i\leftarrow V_i-\eta g,\qquad
       \delta_i\leftarrow\kappa\,\mathrm{Prox}_\Omega(V_i).$$
     The server averages the $w_i$. With ``server_lr=1`` and all clients

@@ -24,6 +24,7 @@ ORDER = (
     "federated.heterogeneity", "federated.transport", "federated.fedprox", "federated.pfedme",
     "federated.ditto", "federated.local", "federated.reptile", "federated.scaffold",
     "federated.fedrep", "federated.personalization_path", "federated.personal_path",
+    "federated.sparse_start",
     "federated.messages", "federated.leakage", "federated.secure", "federated.privacy",
     "federated.compression", "federated.resume",
     "sparse.penalties", "sparse.path", "sparse.iss", "sparse.certificate", "sparse.curvature",
