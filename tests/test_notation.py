@@ -27,7 +27,7 @@ GREEK = re.compile(
 FIXED = set("EIOde")  # expectation, identity, Landau's order, differentials, Euler's number
 RUNNING = set("ijklst")  # what counts in a sum
 # Chapters of which the page has every letter; the others speak of each somewhere.
-LISTED = (1, 2, 3, 4, 5, 6, 8, 9, 14)
+LISTED = (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14)
 TWO_FORMS = ((r"\epsilon", r"\varepsilon"), (r"\phi", r"\varphi"), (r"\theta", r"\vartheta"))
 # Chapter 5: a path, and an example's function; chapter 12: an exponent, and an angle.
 BOTH = {5: r"\phi", 12: r"\theta"}

@@ -27,8 +27,7 @@ NOUNS = ("Anchor", "Departure", "Entry", "Pool", "Residual", "Round", "Start", "
 # Letters that a chapter uses for something else as well.
 OTHERWISE = {
     5: ("a",), 6: (r"\rho",),
-    7: ("a", r"\mu", r"\theta_i", r"\ell"), 10: (r"\lambda",), 12: (r"\mu",),
-    13: (r"\varphi", "a", "b", r"\theta"),
+    7: ("a", r"\mu", r"\theta_i", r"\ell"),
 }  # fmt: skip
 
 
