@@ -25,11 +25,7 @@ ONLY: dict[str, Collection[int]] = {
 }  # fmt: skip
 NOUNS = ("Anchor", "Departure", "Entry", "Pool", "Residual", "Round", "Start", "Support")
 # Letters that a chapter uses for something else as well.
-OTHERWISE = {
-    5: ("a",), 6: (r"\rho",),
-    10: (r"\lambda",), 12: (r"\mu",),
-    13: (r"\varphi", "a", "b", r"\theta"),
-}  # fmt: skip
+OTHERWISE = {5: ("a",), 6: (r"\rho",)}
 
 
 class Row(NamedTuple):
@@ -52,10 +48,10 @@ class Term(NamedTuple):
 def normal(tex: str) -> str:
     r"""Write a formula in one way.
 
-    >>> normal(r"w_{i} ^\ast"), normal(r"\mathrm{TV}")
-    ('w_i^\\ast', '\\mathrm{TV}')
+    >>> normal(r"w_{i} ^\ast"), normal(r"\mathrm{TV}"), normal(r"g_{\max}")
+    ('w_i^\\ast', '\\mathrm{TV}', 'g_{\\max}')
     """
-    tex = re.sub(r"(?<=[_^])\{(\w|\\[a-zA-Z]+)\}", r"\1", tex.strip())
+    tex = re.sub(r"(?<=[_^])\{(\w|\\(?!max|min)[a-zA-Z]+)\}", r"\1", tex.strip())
     return re.sub(r"\s+(?![a-zA-Z])|(?<![a-zA-Z])\s+", "", tex)
 
 
