@@ -243,6 +243,8 @@ def test_noise_on_a_support() -> None:
         (lambda: gaussian_renyi(1.0, 1.0), "order must be"),
         (lambda: sampled_renyi(1, 1.0, 0.5), "order must be"),
         (lambda: sampled_renyi(2, 1.0, 0.0), "share must be"),
+        (lambda: sampled_renyi(3, 7.4e-182, 0.5), "sigma must lie between"),
+        (lambda: gaussian_renyi(3.0, 1e200), "sigma must lie between"),
         (lambda: renyi_epsilon(1.0, rounds=1, delta=0.0), "delta must be"),
         (lambda: gaussian_delta(-1.0, 1.0), "epsilon must be"),
         (lambda: gaussian_epsilon(0.0, 1.0), "delta must be"),

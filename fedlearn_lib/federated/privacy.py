@@ -63,7 +63,7 @@ def gaussian_renyi(order: float, sigma: float, rounds: int = 1) -> float:
     1.0
     """
     _check_order(order)
-    check_positive(sigma=sigma)
+    _check_sigma(sigma)
     check_integers(rounds=rounds)
     return rounds * order / (2 * sigma**2)
 
@@ -81,7 +81,7 @@ def sampled_renyi(order: int, sigma: float, share: float) -> float:
     True
     """
     check_integers(2, order=order)
-    check_positive(sigma=sigma)
+    _check_sigma(sigma)
     _check_share("share", share)
     if order > 10_000:
         raise ValueError(f"order must be at most 10000, got {order}; smaller orders are enough")
@@ -109,7 +109,7 @@ def renyi_epsilon(sigma: float, *, rounds: int, delta: float, share: float = 1.0
     >>> renyi_epsilon(4.0, rounds=20, delta=1e-4, share=0.1) < 0.8
     True
     """
-    check_positive(sigma=sigma)
+    _check_sigma(sigma)
     check_integers(rounds=rounds)
     _check_share("delta", delta)
     _check_share("share", share)
@@ -135,7 +135,7 @@ def gaussian_delta(epsilon: float, sigma: float, rounds: int = 1) -> float:
     0.1269
     """
     check_nonnegative(epsilon=epsilon)
-    check_positive(sigma=sigma)
+    _check_sigma(sigma)
     check_integers(rounds=rounds)
     mu = math.sqrt(rounds) / sigma
     far = NORMAL.cdf(-mu / 2 - epsilon / mu)
@@ -154,7 +154,7 @@ def gaussian_epsilon(delta: float, sigma: float, rounds: int = 1) -> float:
     1.0
     """
     _check_share("delta", delta)
-    check_positive(sigma=sigma)
+    _check_sigma(sigma)
     check_integers(rounds=rounds)
     low, high = 0.0, 1.0
     while gaussian_delta(high, sigma, rounds) > delta:
@@ -177,7 +177,7 @@ def largest_power(false_alarms: float, sigma: float, rounds: int = 1) -> float:
     0.26
     """
     _check_share("false_alarms", false_alarms)
-    check_positive(sigma=sigma)
+    _check_sigma(sigma)
     check_integers(rounds=rounds)
     if false_alarms == 1:
         return 1.0
@@ -187,6 +187,16 @@ def largest_power(false_alarms: float, sigma: float, rounds: int = 1) -> float:
 def _check_order(order: float) -> None:
     if not 1 < order < math.inf:
         raise ValueError(f"order must be a finite number above 1, got {order!r}; correct order")
+
+
+def _check_sigma(sigma: float) -> None:
+    """Refuse what is no positive number, or one whose square a float does not hold."""
+    check_positive(sigma=sigma)
+    if not 1e-100 < sigma < 1e100:
+        raise ValueError(
+            f"sigma must lie between 1e-100 and 1e100, got {sigma}; it counts noise in clipping "
+            "lengths, and useful ones lie near 1"
+        )
 
 
 def _check_share(name: str, value: float) -> None:
