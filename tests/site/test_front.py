@@ -137,9 +137,9 @@ def test_the_counts_are_what_the_book_holds(visit: Visit):
     assert found == {
         "chapters": len(books),
         "results proved": results.count("<dt>Proof"),
-        "tests": sum(map(defined, sources)),
+        "tests of the code": sum(map(defined, sources)),
         "interactive figures": sum(figures),
-        "minutes of stored runs": round(sum(run_["seconds"] for run_ in runs) / 60),
+        "minutes of experiments": round(sum(run_["seconds"] for run_ in runs) / 60),
     }
 
 

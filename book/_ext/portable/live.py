@@ -58,8 +58,8 @@ class BookCounts(SphinxDirective):
         found = counts(Path(self.env.srcdir), self.chapters())
         words = {
             "chapters": f"{found.chapters}", "results proved": f"{found.results}",
-            "tests": f"{found.tests:,}", "interactive figures": f"{found.figures}",
-            "minutes of stored runs": f"{found.minutes:,}",
+            "tests of the code": f"{found.tests:,}", "interactive figures": f"{found.figures}",
+            "minutes of experiments": f"{found.minutes:,}",
         }  # fmt: skip
         items = "".join(f"<div><dt>{name}</dt><dd>{n}</dd></div>" for name, n in words.items())
         return [nodes.raw("", f'<dl class="book-counts">{items}</dl>', format="html")]
