@@ -138,6 +138,14 @@ def test_names_of_penalties_must_be_those_of_the_model() -> None:
         method.init(ZERO)
 
 
+@pytest.mark.parametrize("name", ["dual.weight", "gamma.weight"])
+def test_a_model_must_not_use_the_marks_of_its_messages(name: str) -> None:
+    """A layer called gamma would otherwise be taken for the sparse copy, and get lost."""
+    method = sparse_start(fl.gradient(quadratic_loss), **SETTING)
+    with pytest.raises(ValueError, match=rf"begin with .*, got \['{name}'\]; rename"):
+        method.init({name: torch.zeros(2)})
+
+
 @pytest.mark.parametrize("name", ["kappa", "nu", "lr"])
 def test_numbers_must_be_positive(name: str) -> None:
     with pytest.raises(ValueError, match=name):

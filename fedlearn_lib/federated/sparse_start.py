@@ -56,8 +56,8 @@ def sparse_start(
       V_i\leftarrow V_i+\tfrac\eta\nu(w_i-\Gamma),$$
     with the old $w_i$ on the right. Then $w=\sum_ip_iw_i$, $V=\sum_ip_iV_i$ and
     $\Gamma=\kappa\,\mathrm{Prox}_\Omega(V)$. With one step a round it is
-    :func:`fedlearn_lib.split_lbi_path` on the mean loss. One round is $\tau\eta$ of path time;
-    twice the numbers of FedAvg travel up, and $\Gamma$ travels down beside the model.
+    :func:`fedlearn_lib.split_lbi_path` on the mean loss. One round is $\tau\eta$ of path time.
+    For each leaf that is split, what $V$ gains travels up beside the model and $\Gamma$ down.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def sparse_start(
     lr : $\eta$, the step of path time. $\kappa\eta(L+\frac2\nu)<2$ is safe for $L$-smooth losses
         and one local step.
     penalty : $\Omega$, one for all leaves or one by name; a leaf with ``None`` is not split and
-        takes FedAvg's steps of $\kappa\eta$.
+        takes FedAvg's steps of $\kappa\eta$. Names must not begin with ``dual.`` or ``gamma.``.
     draws : independent batches for each step, as many as the oracle asks for.
 
     >>> slope = lambda w, draws: {"w": w["w"] - 4.0}
@@ -85,6 +85,11 @@ def sparse_start(
         return {k: one for k, one in by_name.items() if one is not None}
 
     def init(w0: Params) -> SparseState:
+        if marked := sorted(k for k in w0 if k.startswith((DUAL, GAMMA))):
+            raise ValueError(
+                f"w0 must have no names that begin with {DUAL!r} or {GAMMA!r}, which mark what "
+                f"travels beside the model, got {marked}; rename these parts of the model"
+            )
         zero, copy = ({k: torch.zeros_like(w0[k]) for k in split_of(w0)} for _ in range(2))
         return SparseState(w0, zero, copy)
 
@@ -94,7 +99,10 @@ def sparse_start(
         def both(pair: Params, draws: tuple[Batch, ...]) -> Params:
             """The direction in which w and the dual move together."""
             now = {k: pair[k] for k in w}
-            gap = {k: (v - gamma[k]) / nu if k in gamma else 0 * v for k, v in now.items()}
+            gap = {
+                k: (v - gamma[k]) / nu if k in gamma else torch.zeros_like(v)
+                for k, v in now.items()
+            }
             return axpy(1.0, gap, oracle(now, draws)) | {DUAL + k: -gap[k] / kappa for k in gamma}
 
         moved = {DUAL + k: torch.zeros_like(v) for k, v in gamma.items()}
