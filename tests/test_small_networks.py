@@ -14,7 +14,7 @@ from fedlearn_book.reproductions import family, growth_released, small_tickets, 
 from fedlearn_lib import parameters_of
 from fedlearn_lib.data import Dataset
 from fedlearn_lib.sparse.penalties import group_threshold
-from fedlearn_lib.structure import mask_counts
+from fedlearn_lib.structure import cost, mask_counts
 
 
 def toy(n: int, seed: int, *shape: int) -> Dataset:
@@ -85,10 +85,10 @@ def test_proximal_and_bregman_training_keep_their_equations(short, monkeypatch) 
     w, slope = (
         t.detach().clone() for t in (model.get_parameter(name), model.get_parameter(name).grad)
     )
-    moved = w - family.LR * slope
+    moved = w - tickets.LR * slope
     norms = moved.norm(dim=1, keepdim=True)
     strength = 0.4
-    by_hand = moved * (1 - family.LR * strength / (1 - family.MOMENTUM) / norms).clamp(min=0)
+    by_hand = moved * (1 - tickets.LR * strength / (1 - tickets.MOMENTUM) / norms).clamp(min=0)
     end = family.sparse_training(small(0), "prox", strength, train, 0)[name]
     torch.testing.assert_close(end, by_hand, rtol=1e-5, atol=1e-6)
     V = family.begin(w, strength, seeded(1))
@@ -137,7 +137,7 @@ def test_the_dead_are_counted_and_their_pairs_left_out() -> None:
 def test_the_released_rule_stops_where_no_layer_is_full(monkeypatch) -> None:
     """Support forced: full, full, then not; two growths, three decisions, V anew each time."""
     begun = []
-    path_of = growth_released.path_of
+    path_of = tickets.path_of
 
     def watched(model: nn.Module, *, nu: float):
         begun.append(nu)
@@ -153,7 +153,7 @@ def test_the_released_rule_stops_where_no_layer_is_full(monkeypatch) -> None:
     grown = growth_released.grown(toy(40, 1, 1, 14, 14), 3.0, 0)
     assert grown.widths == [[2, 3, 4], [3, 3, 4], [3, 4, 4], [3, 4, 4]]
     assert begun == [3.0] * 3
-    passes = [growth_released.cost(growth_released.network(w, 0), 1, 14, 14).multiply_adds
+    passes = [cost(growth_released.network(w, 0), 1, 14, 14).multiply_adds
               for w in ((2, 3, 4), (3, 3, 4), (3, 4, 4))]  # fmt: skip
     assert grown.work == sum(passes)
 

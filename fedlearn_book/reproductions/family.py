@@ -1,10 +1,10 @@
 r"""A family of models, and what each way of making one costs: LeNet on MNIST.
 
 One run of SplitLBI passes through models of every size. Its rivals: the same order of units at the
-end of that run, plain magnitude after SGD, plain magnitude after SGD whose decay is the pull of the
-spring, proximal SGD and linearized Bregman training, both over a grid of strengths. A member of a
-family is a network from which dead units are cut out. Members are chosen on images held out from
-training, and scored on the test images.
+end of that run, plain magnitude after SGD, the same share in each layer, also with the pull of the
+spring for a decay, proximal SGD and linearized Bregman training, both over a grid of strengths. A
+member of a family is a network from which dead units are cut out. Members are chosen on images held
+out from training, and scored on the test images.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from fedlearn_book.reproductions.tickets import (
 from fedlearn_lib import loss_of, parameters_of, project, prune
 from fedlearn_lib.data import Dataset
 from fedlearn_lib.sparse.penalties import group_norms, group_threshold
-from fedlearn_lib.structure import retrain
+from fedlearn_lib.structure import Masks, magnitude_masks, retrain
 from fedlearn_lib.trees import Params
 
 EPOCHS, SEEDS, HELD_OUT = 6, 3, 5000
@@ -109,7 +109,7 @@ def main(*, root: str | None = None, folder: str | Path | None = None) -> None:
         "those with at most this share of the dense network's multiply-adds, mean ± half-width of "
         "the 95 % interval over seeds; *none* if a seed has no living member so small. Work is in "
         "epochs until the whole family is known. Dead members answer the same to all images: they "
-        "are counted, and not in the means.",
+        "are counted, and not in the means. Magnitude keeps the same share of each layer.",
     )  # fmt: skip
 
 
@@ -206,17 +206,20 @@ def weights_of(p: Trained, kind: str, train: Dataset, seed: int) -> Iterator[Par
             yield sparse_training(small_lenet(seed), kind, strength, train, seed)
     else:
         w = {"order": p.end, "size": p.dense, "decayed size": p.decayed}[kind]
-        order = p.entry if kind == "order" else {k: -root_mean_square(w[k]) for k in p.entry}
         for share in SHARES:
-            kept = first_units(order, share)
-            masks = {k: rows.view(-1, *[1] * (w[k].ndim - 1)).expand(w[k].shape)
-                     for k, rows in kept.items()}  # fmt: skip
-            yield project(w, masks)
+            yield project(w, masks_of(p, kind, w, share))
 
 
-def root_mean_square(rows: Tensor) -> Tensor:
-    """Size of each row's entries, [rows]: rows of different layers have different lengths."""
-    return rows.flatten(1).square().mean(1).sqrt()
+def masks_of(p: Trained, kind: str, w: Params, share: float) -> Masks:
+    """Keep the first units of the path; of sizes the same share in each layer, one at least.
+
+    Sizes of different layers cannot be compared: all layers together, the small ones go first.
+    """
+    if kind == "order":
+        return {k: rows.view(-1, *[1] * (w[k].ndim - 1)).expand(w[k].shape)
+                for k, rows in first_units(p.entry, share).items()}  # fmt: skip
+    rows = {k: max(1, round(share * len(times))) for k, times in p.entry.items()}
+    return magnitude_masks(w, rows, unit="rows")
 
 
 def sparse_training(
