@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,6 +107,54 @@ def test_a_file_of_another_federation_is_refused() -> None:
     other = flower._mark(federation("path")._replace(seed=8, steps=4))
     with pytest.raises(ValueError, match=r"differs in \['seed', 'steps'\]"):
         flower.check_mark(Path("server.pt"), mark, other)
+
+
+def test_the_servers_folder_must_be_there(tmp_path: Path) -> None:
+    assert flower.existing_folder(str(tmp_path)) == tmp_path
+    with pytest.raises(FileNotFoundError, match=r"got '.*fed'; make it, or correct the name"):
+        flower.existing_folder(tmp_path / "fed")
+
+
+class Asked:
+    """A message of Flower, as far as a round looks at it."""
+
+    def __init__(self, content: Any, dst_node_id: int, **_: Any) -> None:
+        self.content, self.node = content, dst_node_id
+
+
+class Nodes:
+    """Node 10 + i is client i: 0 answers, 1 fails, 2 is lost, as the SuperLink says, 3 is mute."""
+
+    def get_node_ids(self) -> list[int]:
+        return [10, 11, 12, 13]
+
+    def send_and_receive(self, asked: list[Asked], timeout: float) -> list[Any]:
+        def reply(one: Asked, source: int, error: str) -> Any:
+            return SimpleNamespace(
+                has_error=lambda: bool(error), error=SimpleNamespace(reason=error),
+                metadata=SimpleNamespace(src_node_id=source),
+                content={"task": {"client": one.node - 10}, "message": one.content["sent"]},
+            )  # fmt: skip
+
+        superlink = 1
+        return [reply(asked[2], superlink, "no heartbeat"), reply(asked[1], 11, "no file"),
+                reply(asked[0], 10, "")]  # fmt: skip
+
+
+def test_each_missing_client_is_named_once(monkeypatch: Any) -> None:
+    class Leaves(dict[str, Any]):
+        def to_torch_state_dict(self) -> dict[str, Any]:
+            return self
+
+    kinds = {"Message": Asked, "RecordDict": dict, "ArrayRecord": Leaves, "ConfigRecord": dict}
+    monkeypatch.setattr(flower, "_flower", lambda: SimpleNamespace(**kinds))
+    of, seen = federation("Per-FedAvg"), {11: 1, 12: 2, 13: 3}
+    good, bad = flower._ask(Nodes(), of, 3, of.w0, {"timeout": 0.01}, seen, [2] * 4)
+    assert list(good) == [0]
+    assert seen == {10: 0, 11: 1, 12: 2, 13: 3}
+    assert bad == [
+        "client 1: failed (no file)", "client 2: no answer in time", "client 3: no answer in time",
+    ]  # fmt: skip
 
 
 def test_the_mean_of_those_who_answered() -> None:

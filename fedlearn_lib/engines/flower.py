@@ -187,7 +187,7 @@ def server_app(make: Callable[[Config], Federation]) -> ServerApp:
     @app.main()  # type: ignore[untyped-decorator]
     def main(grid: Any, context: Any) -> None:
         config = context.run_config
-        of, home = make(config), Path(str(config["home"]))
+        of, home = make(config), existing_folder(config["home"])
         state, file = of.algorithm.init(of.w0), home / "server.pt"
         entered, mark = [-1] * of.clients.m, _mark(of)
         seen: dict[int, int] = {}
@@ -210,6 +210,20 @@ def server_app(make: Callable[[Config], Federation]) -> ServerApp:
             write_tree(file, {"state": state._asdict(), "entered": entered, "mark": mark})
 
     return app
+
+
+def existing_folder(home: Any) -> Path:
+    """Return the folder that a configuration names as ``home``; it must be there.
+
+    >>> existing_folder(".") == Path(".")
+    True
+    """
+    folder = Path(str(home))
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"home must be a folder that is there, got {str(home)!r}; make it, or correct the name"
+        )
+    return folder
 
 
 def _mark(of: Federation) -> dict[str, Any]:
@@ -262,19 +276,23 @@ def _ask(
     replies = list(grid.send_and_receive(asked, timeout=wait))
     good: dict[int, Params] = {}
     bad: list[str] = []
+    silent = set(nodes)
     for reply in replies:
+        node = reply.metadata.src_node_id
+        if node not in silent:
+            continue  # the SuperLink's word about a node that is gone or late: it stays silent
+        silent.remove(node)
         if reply.has_error():
-            who = seen.get(reply.metadata.src_node_id, "unknown")
+            who = seen.get(node, "unknown")
             bad.append(f"client {who}: failed ({reply.error.reason})")
             continue
         i, message = int(reply.content["task"]["client"]), _params(reply.content["message"])
-        seen[reply.metadata.src_node_id] = i
+        seen[node] = i
         if why := sound(message, sent):
             bad.append(f"client {i}: {why}")
         else:
             good[i] = message
-    silent = set(nodes) - {reply.metadata.src_node_id for reply in replies}
-    bad += [f"client {seen.get(n, 'unknown')}: no answer in time" for n in silent]
+    bad += [f"client {seen.get(n, 'unknown')}: no answer in time" for n in sorted(silent)]
     absent = of.clients.m - len(nodes)
     return good, bad + ([f"{absent} not connected"] if absent else [])
 
