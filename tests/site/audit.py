@@ -24,7 +24,7 @@ OPEN_ALL = """() => new Promise((done) => {
   }
 })"""
 # Rules that axe knows and leaves out unless one asks for them.
-MORE = ("label-content-name-mismatch", "p-as-heading", "table-fake-caption")
+MORE = ("label-content-name-mismatch", "p-as-heading", "table-fake-caption", "td-has-header")
 # In formulas, listings and signatures lie four of five elements of a page, and nothing to judge but
 # colors. Those are judged once for each look: two texts of one color on one ground are alike. For
 # the other rules each of these holds its bare text and its links only: axe compares each element

@@ -23,6 +23,12 @@ WRONG = {
         "scrollable-region-focusable",
         '<pre style="width:50px;height:30px;overflow:auto"><b>first line</b><b>second</b></pre>',
     ),
+    "cells that no heading names": (
+        "td-has-header",
+        "<table><tr><td></td><th>here</th><th>there</th></tr>"
+        + "<tr><td>bias</td><td>1</td><td>2</td></tr>" * 2
+        + "</table>",
+    ),
     "a name that one cannot say": (
         "label-content-name-mismatch",
         '<button type="button" aria-label="Other">Search</button>',

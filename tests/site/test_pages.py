@@ -149,6 +149,7 @@ def move_all(tab: Page) -> None:
     found = figures(tab)
     assert found
     for figure in found:
+        assert figure.locator("output[aria-live=polite]").count() == 0, "a slider is read twice"
         for slider in figure.locator("input[type=range]").all():
             if not slider.is_visible() or slider.is_disabled():
                 continue

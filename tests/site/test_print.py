@@ -67,6 +67,19 @@ HEADINGS = """() => [...document.querySelectorAll("article :is(h1, h2, h3, h4)")
 })"""
 
 
+# The first words of each question of the quiz, and the longest run of words of its last option.
+QUESTIONS = """() => [...document.querySelectorAll("article .quiz")].map((quiz) => {
+  const option = [...quiz.querySelectorAll("details > p")].at(-1);
+  const texts = document.createTreeWalker(option, NodeFilter.SHOW_TEXT);
+  let last = "";
+  while (texts.nextNode()) {
+    const { data, parentElement } = texts.currentNode;
+    if (!parentElement.closest("math") && data.length > last.length) last = data;
+  }
+  return [quiz.querySelector("p").textContent.slice(0, 11), last];
+})"""
+
+
 def urls(reader: PdfReader) -> list[str]:
     links = (one.get_object() for page in reader.pages for one in page.get("/Annots") or [])
     return [link["/A"]["/URI"] for link in links if "/URI" in link.get("/A", {})]
@@ -100,6 +113,12 @@ def test_the_pdf_of_a_chapter_holds_all_that_the_screen_folds(
     assert [name for name in exercises(chapter) if not any(name in head for head in heads)] == []
     plain = [" ".join(unicodedata.normalize("NFKC", head).split()) for head in heads]
     assert plain == tab.evaluate(HEADINGS)
+
+    assert "openanoption" not in text, "on paper all options are open"
+    ends = [[words(end) for end in ends] for ends in tab.evaluate(QUESTIONS)]
+    assert len(ends) >= 5
+    torn = [e for e in ends if not any(e[0] in page and e[1] in page for page in pages)]
+    assert torn == [], "a question and its last option stand on one page"
 
     assert tuple(round(side) for side in reader.pages[0].mediabox[2:]) == A4
     assert [number for number, page in enumerate(pages, 1) if len(page) < 60] == [], "blank pages"
@@ -172,6 +191,19 @@ TOO_WIDE = """() => [...document.querySelectorAll("article *")]
   .filter((node) => node.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
   .filter((node) => !node.closest("svg *, .copybtn"))  // a drawing cuts what it holds
   .map((node) => node.outerHTML.slice(0, 120))"""
+# A line of code that goes on in the next one (the address in a set-up cell may), a name in a table
+# that is broken in two, a choice in a figure of which one sees the name alone: first words of each.
+BROKEN = """() => {
+  const code = [...document.querySelectorAll("article .cell:not(.tag_setup) .cell_input pre")];
+  for (const one of code) one.style.whiteSpace = "pre";
+  const long = code.filter((one) => one.scrollWidth > one.clientWidth + 1);
+  for (const one of code) one.style.whiteSpace = "";
+  const names = [...document.querySelectorAll("article table .pre")];
+  const picks = [...document.querySelectorAll("article .fl-hero select")];
+  const torn = names.filter((one) => one.getClientRects().length > 1);
+  const unseen = picks.filter((one) => !one.checkVisibility());
+  return [...long, ...torn, ...unseen].map((one) => one.textContent.slice(0, 80));
+}"""
 
 
 @pytest.mark.parametrize("page", [part.page for part in make_pdf.parts()])
@@ -181,3 +213,4 @@ def test_everything_fits_the_width_of_the_paper(new_context: New, page: str) -> 
     make_pdf.load(tab, page)
     tab.evaluate("() => { dispatchEvent(new Event('beforeprint')); }")
     assert tab.evaluate(TOO_WIDE) == []
+    assert tab.evaluate(BROKEN) == []

@@ -16,6 +16,9 @@ TEMPLATES = Path(__file__).parents[2] / "_templates"
 _HEADING = re.compile(r"<th\b[^>]*>.*?</th>", re.S)
 _FORMULA = re.compile(r"<math\b.*?</math>", re.S)
 _TAG = re.compile(r"<[^>]*>")
+_TABLE = re.compile(r"<table\b.*?</table>", re.S)
+_EMPTY_FIRST = re.compile(r"<thead>\s*<tr[^>]*>\s*<td")
+_FIRST_CELL = re.compile(r"(<tr[^>]*>\s*)<td(>\s*<p>(?!</p>).*?)</td>", re.S)
 _VIEWPORT = re.compile(r'\s*<meta name="viewport"[^>]*>')
 
 
@@ -46,9 +49,32 @@ def heading(found: re.Match[str]) -> str:
     return re.sub("(</?)th", r"\1td", cell)
 
 
+def rows(found: re.Match[str]) -> str:
+    """Let the first cell of a row head it, in a table whose first column has no heading.
+
+    >>> head = "<table><thead><tr><td></td><th>here</th></tr></thead>"
+    >>> _TABLE.sub(rows, f"{head}<tr><td><p>bias</p></td><td><p>2</p></td></tr></table>")
+    '...<tr><th scope="row"><p>bias</p></th><td><p>2</p></td></tr></table>'
+    """
+    table = found[0]
+    if not _EMPTY_FIRST.search(table):
+        return table
+    return _FIRST_CELL.sub(r'\1<th scope="row"\2</th>', table)
+
+
+def heard_once(body: str) -> str:
+    """Keep the value beside a slider silent: the slider itself says it whenever it changes.
+
+    >>> heard_once('<input aria-valuetext="5"><output aria-live="polite">5</output>')
+    '<input aria-valuetext="5"><output aria-live="off">5</output>'
+    """
+    return body.replace('<output aria-live="polite">', '<output aria-live="off">')
+
+
 def tidy(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Mend the headings of tables; keep one of two viewports."""
-    context["body"] = _HEADING.sub(heading, context.get("body") or "")
+    """Mend the headings of tables and the voice of sliders; keep one of two viewports."""
+    body = _HEADING.sub(heading, context.get("body") or "")
+    context["body"] = heard_once(_TABLE.sub(rows, body))
     context["metatags"] = _VIEWPORT.sub("", context.get("metatags") or "")
 
 
