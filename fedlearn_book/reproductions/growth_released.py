@@ -31,7 +31,7 @@ METHODS = {
     "same work": "same size, same work",
     "same size": "same size, same epochs",
 }
-SEEDS, NUS = 10, (5.0, 10.0, 20.0, 40.0, 80.0)
+SEEDS, NUS = 5, (5.0, 10.0, 20.0, 40.0, 80.0)
 START, PLACES = (2, 3, 4), (0, 3, 6)
 PHASE, POLISH, MOST = 10, 4, 40  # epochs before a decision, epochs at the end, decisions at most
 Cell = dict[str, Any]

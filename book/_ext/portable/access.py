@@ -53,8 +53,9 @@ def rows(found: re.Match[str]) -> str:
     """Let the first cell of a row head it, in a table whose first column has no heading.
 
     >>> head = "<table><thead><tr><td></td><th>here</th></tr></thead>"
-    >>> _TABLE.sub(rows, f"{head}<tr><td><p>bias</p></td><td><p>2</p></td></tr></table>")
-    '...<tr><th scope="row"><p>bias</p></th><td><p>2</p></td></tr></table>'
+    >>> table = f"{head}<tr><td><p>bias</p></td><td><p>2</p></td></tr></table>"
+    >>> _TABLE.sub(rows, table).removeprefix(head)
+    '<tr><th scope="row"><p>bias</p></th><td><p>2</p></td></tr></table>'
     """
     table = found[0]
     if not _EMPTY_FIRST.search(table):
