@@ -106,7 +106,9 @@ def plot_path(
     color: str | Sequence[str] = "#0072B2",
     steps: bool = True,
 ) -> Axes:
-    r"""Draw every coefficient of a path against time, labeled where the line ends.
+    r"""Draw the coefficients of a path against time, labeled where the line ends.
+
+    Of more than 20 those are drawn that ever enter, and labeled if they are 20 at most.
 
     Parameters
     ----------
@@ -129,9 +131,11 @@ def plot_path(
             f"color must be one color or one for each of {w.shape[1]} coefficients, got "
             f"{len(colors)}"
         )
-    for j in range(w.shape[1]):
+    few = w.shape[1] <= 20
+    drawn = range(w.shape[1]) if few else (w != 0).any(0).nonzero().flatten().tolist()
+    for j in drawn:
         ax.plot(t, w[:, j], color=colors[j], drawstyle="steps-post" if steps else "default")
-        if w[-1, j] != 0 and w.shape[1] <= 20:
+        if w[-1, j] != 0 and len(drawn) <= 20:
             ax.annotate(
                 rf"$\beta_{{{j + 1}}}$", (float(t[-1]), float(w[-1, j])), xytext=(3, 0),
                 textcoords="offset points", va="center", color=colors[j],

@@ -302,6 +302,17 @@ def test_plot_path_draws_one_line_a_coefficient_and_labels_what_ends_inside() ->
         plot_path(Path(path.t, {"a": path.w}, {"a": path.w}), Figure().subplots())
 
 
+def test_of_many_coefficients_those_are_drawn_that_enter() -> None:
+    from matplotlib.figure import Figure
+
+    X, y = problem(30, 200, 1)
+    path = iss_path(X, y, max_active=3)
+    ever = (path.w != 0).any(0).nonzero()[:, 0].tolist()
+    ax = plot_path(path, Figure().subplots())
+    assert len(ax.lines) == len(ever) < 20
+    assert len(ax.texts) == int((path.w[-1] != 0).sum()) == 3
+
+
 def l1_gap(beta: Tensor, rho: Tensor, points: Tensor) -> float:
     """The least of |z| - |beta| - <rho, z - beta> over rows z: negative where rho is no slope."""
     return float((points.abs().sum(1) - beta.abs().sum() - (points - beta) @ rho).min())

@@ -398,7 +398,16 @@ def test_a_state_from_before_an_option_was_added_gets_its_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("nu", -1.0), ("kappa", 0.0), ("momentum", 1.5), ("weight_decay", -0.1)]
+    ("name", "value"),
+    [
+        ("nu", -1.0),
+        ("kappa", 0.0),
+        ("momentum", 1.5),
+        ("weight_decay", -0.1),
+        ("lr", -0.1),
+        ("lr", float("nan")),
+        ("penalty", "nope"),
+    ],
 )
 def test_an_option_set_out_of_range_later_is_refused_before_anything_moves(name, value) -> None:
     model = network()
@@ -406,7 +415,7 @@ def test_an_option_set_out_of_range_later_is_refused_before_anything_moves(name,
     train(model, optimizer, 1)
     before = copy.deepcopy(model)
     optimizer.param_groups[0][name] = value
-    with pytest.raises(ValueError, match=f"{name} must be .*got {value}"):
+    with pytest.raises(ValueError, match=f"{name} must be .*got {value!r}"):
         optimizer.step()
     assert largest_gap(before, model) == 0.0
 

@@ -407,11 +407,12 @@ def test_the_gradient_of_the_exact_gradient_is_the_hessian_of_what_is_adapted_fo
     assert_close(found, hvp(F, W, None, V), 1e-12)
 
 
-def test_autograd_sees_the_batch() -> None:
+@pytest.mark.parametrize("kind", [tuple, list])  # a DataLoader's batches are lists
+def test_autograd_sees_the_batch(kind: type) -> None:
     """A derivative in the data, as for finding the sample that moves a model most."""
     x, y = D
     seen = x.clone().requires_grad_()
-    found = torch.autograd.grad(dot(gradient(LOSS)(W, ((seen, y),)), V), seen)[0]
+    found = torch.autograd.grad(dot(gradient(LOSS)(W, (kind((seen, y)),)), V), seen)[0]
     expected = torch.func.grad(lambda x: dot(gradient(LOSS)(W, ((x, y),)), V))(x)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     assert float(found.abs().max()) > 1e-3

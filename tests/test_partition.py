@@ -193,6 +193,7 @@ ten = pool([30] * 10)
         (lambda g: partition_two_groups(ten, 2, a=2.0, generator=g), "a must be an integer.*2.0"),
         (lambda g: partition_two_groups(ten, 50, a=2, generator=g), "no a is feasible"),
         (lambda g: partition_two_groups(ten + 1, 2, a=2, generator=g), "labels must be.*1 to 10"),
+        (lambda g: partition_two_groups(ten - 1, 2, a=2, generator=g), "labels must be.*-1 to 8"),
         (lambda g: partition_two_groups(ten.float(), 2, a=2, generator=g), "labels must be"),
         (
             lambda g: partition_two_groups(ten[:0], 2, a=2, generator=g),

@@ -151,7 +151,7 @@ def _leaves(tree: object) -> Iterable[object]:
     """The values of a dictionary, the parts of a batch, or the one thing that there is."""
     if isinstance(tree, dict):
         return tree.values()
-    return tree if isinstance(tree, tuple) else (tree,)
+    return tree if isinstance(tree, (tuple, list)) else (tree,)
 
 
 def check_draws(draws: tuple[Batch, ...], what: str, *counts: int) -> None:

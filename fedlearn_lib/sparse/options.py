@@ -46,7 +46,9 @@ def check_options(given: dict[str, Any]) -> None:
 def check_changed(group: dict[str, Any]) -> None:
     """Refuse options that somebody has set out of range since the group was made."""
     fine = group["kappa"] > 0 and group["nu"] > 0 and 0 <= group["momentum"] < 1
-    if not (fine and group["weight_decay"] >= 0):
+    fine = fine and group["weight_decay"] >= 0 and group["penalty"] in PENALTIES
+    lr = group["lr"]  # a look into a tensor would break a compiled step in two
+    if not (fine and (isinstance(lr, Tensor) or 0 <= lr <= LARGEST)):
         check_options(group)
 
 
