@@ -209,6 +209,17 @@ def test_labels_of_drawings_have_nine_pixels_on_a_phone(opened: Opened) -> None:
     assert all(size >= 9 for size in sizes), sizes
 
 
+@chapters
+def test_no_figure_with_sliders_is_a_scroll_box_on_a_phone(opened: Opened) -> None:
+    """Its controls are sticky: inside of a scroll box they would lie over its picture for good."""
+    screen(opened.tab, 390, dark=True)
+    boxes = opened.tab.evaluate(
+        """() => [...document.querySelectorAll(".fl-figure, .fl-figure :has(> img)")]
+             .map((one) => getComputedStyle(one).overflowX)"""
+    )
+    assert set(boxes) == {"visible"}
+
+
 @pages
 def test_a_page_on_a_phone_in_the_dark(opened: Opened) -> None:
     screen(opened.tab, 390, dark=True)

@@ -6,7 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
-from built import CHAPTERS, New, Visit
+from built import CHAPTERS, SITE, New, Visit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -38,6 +38,19 @@ def test_a_listing_is_marked_by_the_book_alone_and_only_where_it_scrolls(visit: 
     )
     assert sum(scrolls) > 3
     assert marks == ["0" if wide else None for wide in scrolls]
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_code_fades_in_only_for_those_who_like_motion(new_context: New, motion: str) -> None:
+    tab = new_context(offline=True, reduced_motion=motion).new_page()
+    tab.goto((SITE / CHAPTERS[0]).as_uri())
+    moving = tab.evaluate(
+        """() => {
+          document.querySelector("div.cell details.hide:not([open])").open = true;
+          return document.getAnimations().map((one) => one.animationName).filter(Boolean);
+        }"""
+    )
+    assert bool(moving) == (motion == "no-preference"), moving
 
 
 LONGEST = """() => {
