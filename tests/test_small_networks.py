@@ -126,7 +126,7 @@ def test_small_tickets_run_end_to_end(monkeypatch, tmp_path) -> None:
 
 
 def test_the_dead_are_counted_and_their_pairs_left_out() -> None:
-    scores = {"early": (0.9, 0.1, 0.8), "fresh": (0.8, 0.9, 0.75)}
+    scores = {"early": (0.9, 0.1, 0.8, 0.7), "fresh": (0.8, 0.9, 0.75, 0.1)}
     done = [
         {"setting": {"method": m, "kept": 10, "seed": k}, "result": {"accuracy": a}}
         for m, values in scores.items() for k, a in enumerate(values)
@@ -153,7 +153,7 @@ def test_the_released_rule_stops_where_no_layer_is_full(monkeypatch) -> None:
     grown = growth_released.grown(toy(40, 1, 1, 14, 14), 3.0, 0)
     assert grown.widths == [[2, 3, 4], [3, 3, 4], [3, 4, 4], [3, 4, 4]]
     assert begun == [3.0] * 3
-    passes = [cost(growth_released.network(w, 0), 1, 14, 14).multiply_adds
+    passes = [cost(small_tickets.network(0, w), 1, 14, 14).multiply_adds
               for w in ((2, 3, 4), (3, 3, 4), (3, 4, 4))]  # fmt: skip
     assert grown.work == sum(passes)
 

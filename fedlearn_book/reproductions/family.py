@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fedlearn_book.reproductions import tickets
 from fedlearn_book.reproductions.part import constants_of
 from fedlearn_book.reproductions.record import interval, run_cells
+from fedlearn_book.reproductions.small_tickets import ALIVE
 from fedlearn_book.reproductions.tickets import (
     BATCH,
     DECAY,
@@ -50,7 +51,6 @@ BREGMAN = (0.5, 2.0, 5.0, 12.0, 30.0)  # thresholds of linearized Bregman traini
 BEGIN = 0.2  # share of the units with which linearized Bregman training begins
 BIAS = 0.1  # of its units at the start
 LOOK = 20  # steps between two looks at the support
-ALIVE = 0.2  # below, a network has learned nothing
 BUDGETS = (0.02, 0.05, 0.1, 0.2, 0.4)  # multiply-adds, as shares of those of the whole network
 #: Family: what it is called in the table, and how many epochs it takes until all of it is known.
 FAMILIES = {
@@ -120,7 +120,7 @@ def compute(
     """Make one family: size and accuracy of each member."""
     p = prepared(seed)
     if family == "dense":
-        load_into(p.model, p.dense)
+        p.model.load_state_dict(p.dense)
         return {"members": [score(p.model, held, test)]}
     kind, _, again = family.partition(", ")
     members = []
@@ -131,7 +131,8 @@ def compute(
             members.append({"dead": True})
             continue
         if again:
-            load_into(small, fit(small, parameters_of(small), train, 1, 700 + seed, decay=DECAY))
+            end = fit(small, parameters_of(small), train, 1, 700 + seed, decay=DECAY)
+            small.load_state_dict(end)
         members.append(score(small, held, test))
     return {"members": members}
 
@@ -141,10 +142,6 @@ def score(model: nn.Module, held: Dataset, test: Dataset) -> Member:
     w = parameters_of(model)
     member = {"held": accuracy(model, w, held), "test": accuracy(model, w, test)}
     return {**member, **size(model, test), "dead": member["held"] < ALIVE}
-
-
-def load_into(model: nn.Module, w: Params) -> None:
-    model.load_state_dict(w)
 
 
 def prepare(train: Dataset, seed: int) -> Trained:

@@ -20,11 +20,11 @@ from fedlearn_book.reproductions import small_tickets, tickets
 from fedlearn_book.reproductions.growth import Grown, widen
 from fedlearn_book.reproductions.part import constants_of
 from fedlearn_book.reproductions.record import interval, matching, run_cells
-from fedlearn_book.reproductions.small_tickets import ALIVE, small_images
+from fedlearn_book.reproductions.small_tickets import ALIVE, network, small_images
 from fedlearn_book.reproductions.tickets import accuracy, batches, fit, path_of
 from fedlearn_lib import parameters_of
 from fedlearn_lib.data import Dataset
-from fedlearn_lib.structure import cost, he_start
+from fedlearn_lib.structure import cost
 
 METHODS = {
     "grown": "grown",
@@ -35,16 +35,6 @@ SEEDS, NUS = 5, (5.0, 10.0, 20.0, 40.0, 80.0)
 START, PLACES = (2, 3, 4), (0, 3, 6)
 PHASE, POLISH, MOST = 10, 4, 40  # epochs before a decision, epochs at the end, decisions at most
 Cell = dict[str, Any]
-
-
-def network(widths: tuple[int, ...], seed: int) -> nn.Sequential:
-    """The network of Chapter 13 with so many filters, filters and hidden units."""
-    a, b, c = widths
-    model = nn.Sequential(
-        nn.Conv2d(1, a, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(a, b, 3), nn.ReLU(),
-        nn.Flatten(), nn.Linear(16 * b, c), nn.ReLU(), nn.Linear(c, 10),
-    )  # fmt: skip
-    return he_start(model, seed)
 
 
 def main(*, root: str | None = None, folder: str | Path | None = None) -> None:
@@ -85,7 +75,7 @@ def compute(
     shape, result = tuple(train.x.shape[1:]), grown_of(nu, seed)
     widths = tuple(result.widths[-1])
     own = cost(result.model, *shape)
-    model, epochs = network(widths, seed), PHASE * (len(result.widths) - 1) + POLISH
+    model, epochs = network(seed, widths), PHASE * (len(result.widths) - 1) + POLISH
     if method == "grown":
         model, epochs = result.model, POLISH
     elif method == "same work":
@@ -98,7 +88,7 @@ def compute(
 def grown(train: Dataset, nu: float, seed: int) -> Grown:
     """Grow until no layer is full after a phase; ``widths`` has one more entry than phases."""
     g = torch.Generator().manual_seed(100_000 + seed)
-    model, widths, work = network(START, seed), [list(START)], 0
+    model, widths, work = network(seed, START), [list(START)], 0
     for phase in range(MOST):
         optimizer = path_of(model, nu=nu)  # V = 0
         for x, y in batches(train, PHASE, 1000 * seed + phase):

@@ -45,11 +45,12 @@ METHODS = {
 Cell = dict[str, Any]
 
 
-def network(seed: int) -> nn.Sequential:
-    """The network of Chapter 13: 8 and 16 filters, 32 hidden units."""
+def network(seed: int, widths: tuple[int, ...] = (8, 16, 32)) -> nn.Sequential:
+    """The network of Chapter 13, with so many filters, filters and hidden units."""
+    a, b, c = widths
     model = nn.Sequential(
-        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), nn.ReLU(),
-        nn.Flatten(), nn.Linear(256, 32), nn.ReLU(), nn.Linear(32, 10),
+        nn.Conv2d(1, a, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(a, b, 3), nn.ReLU(),
+        nn.Flatten(), nn.Linear(16 * b, c), nn.ReLU(), nn.Linear(c, 10),
     )  # fmt: skip
     return he_start(model, seed)
 
