@@ -246,3 +246,49 @@ def test_the_library_takes_the_ratio() -> None:
         )  # fmt: skip
         ends.add(state.w["w"].item())
     assert ends == {1.0, 5.0}
+
+
+def distance_after(A: Tensor, w: Tensor, p: Tensor, *, lr: float, steps: int, rounds: int) -> float:
+    """The distance to the minimizer of f after some rounds of the library, from (5, 5, …)."""
+    start = torch.full(w.shape[1:], 5.0, dtype=torch.float64)
+    end = simulate(A, w, p, start=start, lr=lr, steps=steps, rounds=rounds)
+    return float((end - minimizer(A, w, p)).norm())
+
+
+def spreads(A: Tensor, w: Tensor, p: Tensor) -> tuple[float, float]:
+    """γ_H and γ_G of quadratic clients at the minimizer of f."""
+    slopes = torch.einsum("iab,ib->ia", A, minimizer(A, w, p) - w)
+    gaps = A - torch.einsum("i,iab->ab", p, A)
+    gamma_H = (p @ torch.linalg.matrix_norm(gaps, 2).square()).sqrt()
+    return float(gamma_H), float((p @ slopes.square().sum(1)).sqrt())
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_number_of_local_steps(seed: int, share: float) -> None:
+    """Proposition 1.10: the bound after K rounds holds up to the longest way; where it is least."""
+    A, w, p = random_quadratics(m=4, d=3, seed=seed)
+    A = A.mean(0) + 0.3 * (A - A.mean(0))
+    values = torch.linalg.eigvalsh(A)
+    low, lr = float(values.min()), share / float(values.max())
+    product, away = math.prod(spreads(A, w, p)), float((5.0 - minimizer(A, w, p)).norm())
+    steps = max(1, int(1 / (low * lr)) if share == 1.0 else 3)
+    for rounds in (1, 4, 30):
+        found = distance_after(A, w, p, lr=lr, steps=steps, rounds=rounds)
+        drift = lr * (steps - 1) * product / low  # as the proof has it
+        assert found <= math.exp(-low * lr * steps * rounds) * away + drift
+    ways = np.geomspace(1e-4, 1e2, 20001)
+    bound = np.exp(-low * 30 * ways) * away + ways * product / low
+    best = math.log(low**2 * 30 * away / product) / (low * 30)
+    assert ways[bound.argmin()] == pytest.approx(best, rel=1e-3)
+
+
+def test_neither_part_of_the_bound_after_some_rounds_is_idle() -> None:
+    """Proposition 1.10: two clients nearly alike reach half of the drift, alike ones the rest."""
+    ends, half = torch.tensor([[0.0], [1.0]]).double(), torch.full((2,), 0.5).double()
+    A = torch.tensor([1.0, 0.99]).double().view(2, 1, 1)
+    found = distance_after(A, ends, half, lr=0.01, steps=9, rounds=400)
+    drift = 0.01 * 8 * math.prod(spreads(A, ends, half)) / 0.99
+    assert 0.45 * drift < found < drift
+    found = distance_after(A[:1].expand(2, 1, 1), ends, half, lr=0.01, steps=9, rounds=3)
+    assert 0.98 < found / (4.5 * math.exp(-0.01 * 9 * 3)) < 1.0
