@@ -10,14 +10,16 @@ import pytest
 import torch
 from toy_clients import ragged_clients, seeded
 
-from fedlearn_book.reproductions import read
+from fedlearn_book.reproductions import RESULTS
 from fedlearn_book.reproductions.compared import (
     DEALT,
     SPLITS,
+    choices,
     costs_of,
     edges_of,
     make_world,
     summarize,
+    summarize_beyond,
     summarize_search,
 )
 from fedlearn_book.reproductions.part import write
@@ -78,12 +80,54 @@ def test_every_method_sees_the_same_cohorts_and_batches() -> None:
 def test_no_setting_is_tried_twice_and_all_have_the_same_range_of_steps() -> None:
     """A method with two knobs does not pay for the second with the range of the first."""
     for name, method in METHODS.items():
-        assert len({str(sorted(setting.items())) for setting in method.grid}) == len(method.grid)
+        every = {str(sorted(setting.items())) for setting in method.settings}
+        assert len(every) == len(method.settings)
         if name == "pFedMe":  # steps of 1 / lambda, and inner steps
             assert max(1 / setting["lam"] for setting in method.grid) > 1.6
             continue
         knob = "beta" if name.startswith("Per") else "lr"
         assert max(setting[knob] for setting in method.grid) == 1.6, name
+
+
+def test_what_lies_beyond_a_grid_begins_where_it_ends() -> None:
+    """Numbers of settings in the grid stay what they were; the new ones pass its last value."""
+    knobs = {"SCAFFOLD": "server_lr", "Reptile": "epsilon", "pFedMe": "lam"}
+    knobs["Per-FedAvg fo"] = "beta"
+    assert set(knobs) == {name for name, method in METHODS.items() if method.beyond}
+    for name, knob in knobs.items():
+        method = METHODS[name]
+        assert method.settings[: len(method.grid)] == method.grid
+        last = max(setting[knob] for setting in method.grid)
+        assert all(setting[knob] > last for setting in method.beyond)
+
+
+def test_finalists_are_judged_by_their_own_numbers() -> None:
+    """A choice among some settings is the best of these, and is called by its number."""
+    world, method = tiny(), METHODS["Reptile"]
+    numbers = [1, 4, 17]
+    report = judge("Reptile", [world], numbers)
+    tried = [
+        max(
+            float(curve(method, method.settings[i], world, state, world.spare, a).mean(1).max())
+            for a in ALPHAS
+        )
+        for i in numbers
+        for state in [train(method, method.settings[i], world)]
+    ]
+    assert report["known"]["tried"] == pytest.approx(tried, abs=1e-4)
+    assert report["known"]["personal"][0] == numbers[tried.index(max(tried))]
+    assert {report[who]["plain"] for who in ("new", "known")} <= set(numbers)
+    assert report["runs"] == 3
+    assert measure("Reptile", world, report)["personal"]
+
+
+def test_a_second_search_takes_the_place_of_the_first(tmp_path) -> None:
+    first = [{"setting": {"split": "s", "method": m}, "result": {"new": 1}} for m in "ab"]
+    again = [{"setting": {"split": "s", "method": "a"}, "result": {"new": 2}}]
+    for name, cells in {"compared_search": first, "compared_beyond": again}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"cells": cells}))
+    found = {cell["setting"]["method"]: cell["result"]["new"] for cell in choices(tmp_path)}
+    assert found == {"a": 2, "b": 1}
 
 
 @pytest.mark.parametrize("split", ["two groups", "dirichlet 0.3", "hospitals"])
@@ -271,31 +315,29 @@ def test_a_choice_says_where_its_grid_ends() -> None:
     assert edges_of("FedAvg", [2, 0.03, 0]) == []  # who takes no step chooses no size
     lam = [s["lam"] for s in METHODS["pFedMe"].grid]
     assert "lam" in edges_of("pFedMe", [lam.index(min(lam)), 0.3, 5])
+    assert "lam" in edges_of("pFedMe", [lam.index(max(lam)), 0.3, 5])
+    settings = METHODS["pFedMe"].settings  # with what lies beyond, the grid's last is inside
+    assert "lam" not in edges_of("pFedMe", [lam.index(max(lam)), 0.3, 5], settings)
 
 
 def test_the_page_of_reproductions_names_every_choice_at_an_upper_end() -> None:
     longest: dict[str, list[str]] = {}
-    for cell in read("compared_search")["cells"]:
+    for cell in choices(RESULTS):
         split, method = cell["setting"]["split"], cell["setting"]["method"]
         index, step, steps = cell["result"]["new"]["personal"]
-        tried = METHODS[method].grid
+        tried = METHODS[method].settings
         ends = [k for k, v in tried[index].items() if v == max(s[k] for s in tried)]
         for name in [*ends, *(["step"] if step == ALPHAS[-1] and steps else [])]:
             longest.setdefault(f"{method} {name}", []).append(split)
     assert longest == {
-        "SCAFFOLD server_lr": ["two groups", "dirichlet 0.3", "writers"],
+        "SCAFFOLD server_lr": ["two groups", "dirichlet 0.3"],
+        "Reptile epsilon": ["two groups", "dirichlet 0.3"],
         "FedRep step": ["two groups", "writers"],
-        "Reptile epsilon": ["dirichlet 0.3", "writers"],
-        "pFedMe lam": ["dirichlet 0.3"],
-        "Per-FedAvg fo beta": ["writers"],
         "Per-FedAvg fo step": ["writers"],
     }
     page = (Path(__file__).parents[1] / "book/reproductions.md").read_text(encoding="utf-8")
     for words in (
-        "SCAFFOLD's server step $1$ (everywhere)",
-        "Reptile's server step $2.5$ (Dirichlet and writers)",
-        "pFedMe's spring $\\lambda=3$ (Dirichlet)",
-        "the step $\\beta=1.6$ of first order (writers)",
+        "Reptile's server step $4$ and SCAFFOLD's server step $2$ (two groups and Dirichlet)",
         "FedRep's step of adaptation, $1$ (two groups and writers)",
         "and that of first order (writers)",
     ):
@@ -354,6 +396,18 @@ def test_the_table_of_the_search_says_what_was_chosen() -> None:
     cells = [{"setting": {"split": DEALT[0], "method": "FedAvg"}, "result": result}]
     assert summarize_search(cells)["rows"] == [
         [DEALT[0], "FedAvg", "lr = 1.6", "10 of 0.3", "6.2", "1 of 10", "lr"]
+    ]
+
+
+def test_the_table_beyond_the_grids_says_what_going_on_has_won() -> None:
+    tried = [0.5, 0.75, 0.625, 0.5, 0.5, 0.8125, 0.5]  # two of the grid, five beyond it
+    result = {
+        "dead": 0, "runs": 14, "numbers": [3, 8, 15, 16, 17, 18, 19],
+        "new": {"plain": 3, "personal": [18, 1.0, 3], "tried": tried},
+    }  # fmt: skip
+    cells = [{"setting": {"split": DEALT[0], "method": "Reptile"}, "result": result}]
+    assert summarize_beyond(cells)["rows"] == [
+        [DEALT[0], "Reptile", "lr = 0.8, epsilon = 4", "3 of 1", "+6.2", "0 of 14", "epsilon, step"]
     ]
 
 

@@ -138,7 +138,7 @@ def stored() -> list[str]:
 
 
 # A search reports nothing, it only chooses; and two hours pay for one run of PFLlib's setting.
-ONE_LOOK = {"compared_search", "omniglot_search", "pfllib"}
+ONE_LOOK = {"compared_beyond", "compared_search", "omniglot_search", "pfllib"}
 
 
 @pytest.mark.parametrize("name", stored())
@@ -154,6 +154,7 @@ def test_a_stored_file_says_where_it_comes_from(name: str) -> None:
 SUMMARIES: dict[str, Callable[[list[dict]], dict]] = {
     "authors_lenet": authors.summarize,
     "compared": compared.summarize,
+    "compared_beyond": compared.summarize_beyond,
     "compared_search": compared.summarize_search,
     "distance_gain": distance_gain.summarize,
     "family": family.summarize,

@@ -15,6 +15,7 @@ RESULTS = Path(__file__).parent / "results"
 NAMES = (
     "authors_lenet",
     "compared",
+    "compared_beyond",
     "compared_search",
     "distance_gain",
     "family",

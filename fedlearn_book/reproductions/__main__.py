@@ -35,6 +35,7 @@ from fedlearn_book.reproductions.record import folder_of
 RUNS: dict[str, Callable[..., None]] = {
     "authors_lenet": authors.main,
     "compared": compared.main,
+    "compared_beyond": compared.beyond,
     "compared_search": compared.search,
     "distance_gain": distance_gain.main,
     "family": family.main,

@@ -2,12 +2,14 @@
 
 Two groups and Dirichlet clients share the small MNIST set of the package; the hospitals are the
 four of the heart disease data; the writers need full MNIST with QMNIST's label tables. First
-``compared_search`` chooses the settings in worlds that are not reported, then ``compared`` scores
-them; the hospitals choose in each split of their patients.
+``compared_search`` chooses the settings in worlds that are not reported, ``compared_beyond`` tries
+what lies beyond the ends of their grids, then ``compared`` scores them; the hospitals choose in
+each split of their patients, from the grids of the search.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ def search(*, root: str | None = None, folder: str | Path | None = None) -> None
         command="python -m fedlearn_book.reproductions compared_search",
         setting=f"{_setting()}; two deals of the clients (of the writers one, with six times as "
         "many who choose), which are not reported",
-        grids=_grids(),
+        grids={name: list(method.grid) for name, method in METHODS.items()},
         table=summarize_search,
         note="The setting, the step of adaptation and the number of such steps that did best for "
         "new clients; how much the best setting is ahead of the second (percent); how many runs "
@@ -66,10 +68,54 @@ def search(*, root: str | None = None, folder: str | Path | None = None) -> None
     )
 
 
+def beyond(*, root: str | None = None, folder: str | Path | None = None) -> None:
+    """Let the settings beyond a grid meet what was chosen in it; store ``compared_beyond.json``."""
+    home = folder_of(folder)
+    found = read("compared_search", home)["cells"]
+    mnist = load_all(root)
+
+    def compute(split: str, method: str) -> Cell:
+        first, own = matching(found, split=split, method=method)[0], METHODS[method]
+        chosen = {first[who]["plain"] for who in ("new", "known")}
+        chosen |= {first[who]["personal"][0] for who in ("new", "known")}
+        numbers = [*sorted(chosen), *range(len(own.grid), len(own.settings))]
+        worlds = [make_world(split, seed, mnist) for seed in SEARCH[split]]
+        return judge(method, worlds, numbers) | {"numbers": numbers}
+
+    run_cells(
+        "compared_beyond",
+        [{"split": split, "method": name} for split in DEALT for name in METHODS if _goes_on(name)],
+        compute,
+        folder=home,
+        constants=_constants() | {"found": found},
+        title="Personalization compared, beyond the ends of the grids",
+        question="Was a method held back by the last value of its grid?",
+        command="python -m fedlearn_book.reproductions compared_beyond",
+        setting=f"{_setting()}; the deals of compared_search",
+        grids={name: list(METHODS[name].beyond) for name in METHODS if _goes_on(name)},
+        table=summarize_beyond,
+        note="What does best for new clients once the settings beyond the grid are tried, too; how "
+        "much the best of these is ahead of the choice of compared_search (percent); how many runs "
+        "diverged; and which of the choices is still the last value that was tried.",
+    )
+
+
+def _goes_on(name: str) -> bool:
+    return bool(METHODS[name].beyond)
+
+
+def choices(home: str | Path) -> list[Cell]:
+    """Return the cells of the search, those of ``compared_beyond`` in the place of its methods'."""
+    again = read("compared_beyond", home)["cells"]
+    tried = [cell["setting"] for cell in again]
+    first = read("compared_search", home)["cells"]
+    return [cell for cell in first if cell["setting"] not in tried] + again
+
+
 def main(*, root: str | None = None, folder: str | Path | None = None) -> None:
     """Score the chosen settings, and store ``compared.json``."""
     home = folder_of(folder)
-    found = read("compared_search", home)["cells"]
+    found = choices(home)
     mnist = load_all(root)
 
     def compute(split: str, method: str, seed: int) -> Cell:
@@ -94,15 +140,16 @@ def main(*, root: str | None = None, folder: str | Path | None = None) -> None:
         question="Which way of personalizing a shared model serves clients best, and at what cost?",
         command="python -m fedlearn_book.reproductions compared",
         setting=_setting(),
-        grids=_grids(),
+        grids={name: list(method.settings) for name, method in METHODS.items()},
         costs={split: costs_of(split, found) for split in SPLITS},
         table=summarize,
         note="Accuracy in percent, mean and half-width of the 95 % interval over twenty "
         "seeds, of writers and hospitals ten. "
-        "Settings were chosen in compared_search; the hospitals, who have no other world, choose "
-        "in each split on spare patients, and their splits share most of the patients, so that "
-        "their intervals are too narrow. Worst: the tenth of the new clients with the lowest "
-        "accuracy; of the hospitals, the lowest. Minus FedAvg: seed by seed, both adapted.",
+        "Settings were chosen in compared_search and compared_beyond; the hospitals, who have no "
+        "other world, choose in each split on spare patients, from the grids of the search, and "
+        "their splits share most of the patients, so that their intervals are too narrow. Worst: "
+        "the tenth of the new clients with the lowest accuracy; of the hospitals, the lowest. "
+        "Minus FedAvg: seed by seed, both adapted.",
     )
 
 
@@ -113,7 +160,7 @@ def costs_of(split: str, found: list[Cell]) -> dict[str, list[float]]:
     world = make_world(DEALT[0], 0)  # the same network as that of the writers
     chosen = {name: matching(found, split=split, method=name)[0]["new"] for name in METHODS}
     return {
-        name: cost(method, world, method.grid[chosen[name]["personal"][0]])
+        name: cost(method, world, method.settings[chosen[name]["personal"][0]])
         for name, method in METHODS.items()
     }
 
@@ -166,19 +213,40 @@ def summarize_search(cells: list[Cell]) -> dict[str, Any]:
     return {"columns": heads, "rows": rows}
 
 
-def edges_of(method: str, chosen: list[float]) -> list[str]:
+def summarize_beyond(cells: list[Cell]) -> dict[str, Any]:
+    """Make one row for each split and method: what was chosen, and what going on has won."""
+    rows = []
+    for cell in cells:
+        split, method = cell["setting"]["split"], cell["setting"]["method"]
+        result, settings = cell["result"], METHODS[method].settings
+        (index, alpha, steps), tried = result["new"]["personal"], result["new"]["tried"]
+        further = len(METHODS[method].beyond)
+        setting = ", ".join(f"{name} = {value:g}" for name, value in settings[index].items())
+        ahead = f"{100 * (max(tried[-further:]) - max(tried[:-further])):+.1f}"
+        died = f"{result['dead']} of {result['runs']}"
+        edges = ", ".join(edges_of(method, result["new"]["personal"], settings)) or "none"
+        rows.append([split, method, setting, f"{steps} of {alpha:g}", ahead, died, edges])
+    heads = ["clients", "method", "setting", "adaptation", "beyond, ahead", "dead", "edges"]
+    return {"columns": heads, "rows": rows}
+
+
+def edges_of(
+    method: str, chosen: list[float], tried: Sequence[dict[str, float]] | None = None
+) -> list[str]:
     """Say which of a choice's values are the first or the last that were tried.
+
+    ``tried`` are the settings, by default the method's grid.
 
     >>> edges_of("FedAvg", [4, 0.3, 20])
     ['lr', 'steps']
     """
     index, alpha, steps = int(chosen[0]), chosen[1], chosen[2]
-    grid = METHODS[method].grid
+    tried = METHODS[method].grid if tried is None else tried
     at = [
         name
-        for name, value in grid[index].items()
+        for name, value in tried[index].items()
         if name != "inner_steps"  # one is the fewest there is
-        and value in (min(s[name] for s in grid), max(s[name] for s in grid))
+        and value in (min(s[name] for s in tried), max(s[name] for s in tried))
     ]
     at += ["step"] if alpha in (protocol.ALPHAS[0], protocol.ALPHAS[-1]) and steps else []
     return at + (["steps"] if steps == protocol.STEPS[-1] else [])
@@ -192,11 +260,7 @@ def _shown(values: list[float], sign: str = "") -> str:
 def _constants() -> dict[str, Any]:
     """All constants but the grids, which a result file lists by themselves."""
     kept = constants_of(__name__, protocol.__name__)
-    return {k: v for k, v in kept.items() if not k.endswith(("METHODS", "META", "LR"))}
-
-
-def _grids() -> dict[str, list[dict[str, float]]]:
-    return {name: list(method.grid) for name, method in METHODS.items()}
+    return {k: v for k, v in kept.items() if not k.endswith(("METHODS", "META", "LONG", "LR"))}
 
 
 def _setting() -> str:

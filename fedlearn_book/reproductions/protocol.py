@@ -82,6 +82,12 @@ class Method(NamedTuple):
     grid: tuple[dict[str, float], ...]
     adapt: str = "all"  # "all" parameters, "near" the shared model, the "head" alone
     start: str = "shared"  # a newcomer's: the "shared" model, or with the "mean head" of the known
+    beyond: tuple[dict[str, float], ...] = ()  # tried after the last value of the grid was chosen
+
+    @property
+    def settings(self) -> tuple[dict[str, float], ...]:
+        """All settings; a choice is the number of one of them."""
+        return self.grid + self.beyond
 
 
 def grid(**values: tuple[float, ...]) -> tuple[dict[str, float], ...]:
@@ -98,6 +104,7 @@ META = (
     *grid(alpha=(0.03, 0.1, 0.3), beta=(0.2, 0.4, 0.8, 1.6), inner_steps=(1,)),
     *grid(alpha=(0.1, 0.3), beta=(0.4, 0.8), inner_steps=(3, 5)),
 )
+LONG = grid(alpha=(0.03, 0.1, 0.3), beta=(3.2,), inner_steps=(1,))
 METHODS: dict[str, Method] = {
     "local": Method(lambda loss, world, lr: local_only(gradient(loss), lr=lr), grid(lr=LR)),
     "FedAvg": Method(lambda loss, world, lr: fedavg(gradient(loss), lr=lr), grid(lr=LR)),
@@ -110,10 +117,12 @@ METHODS: dict[str, Method] = {
             gradient(loss), lr=lr, server_lr=server_lr, share=world.cohort / world.known[0].m
         ),
         grid(lr=LR, server_lr=(0.25, 0.5, 1.0)),
+        beyond=grid(lr=LR, server_lr=(2.0,)),
     ),
     "Reptile": Method(
         lambda loss, world, lr, epsilon: reptile(gradient(loss), lr=lr, epsilon=epsilon),
         grid(lr=LR, epsilon=(0.5, 1.5, 2.5)),
+        beyond=grid(lr=LR, epsilon=(4.0,)),
     ),
     "pFedMe": Method(
         lambda loss, world, lam, inner_lr: pfedme(
@@ -124,6 +133,7 @@ METHODS: dict[str, Method] = {
             *grid(lam=(0.03, 0.1, 0.3, 1.0, 3.0), inner_lr=(1.6,)),
         ),
         "near",
+        beyond=grid(lam=(10.0,), inner_lr=(0.05, 0.1, 0.2)),  # with λ, 0.2 is the longest stable
     ),
     "Ditto": Method(
         lambda loss, world, lr, lam: ditto(gradient(loss), lr=lr, lam=lam),
@@ -142,6 +152,7 @@ METHODS: dict[str, Method] = {
                 loss, alpha=alpha, beta=beta, mode=mode, inner_steps=inner_steps
             ),
             META,
+            beyond=LONG if mode == "fo" else (),
         )
         for mode in ("fo", "hf", "exact")
     },
@@ -241,8 +252,12 @@ def curve(
     return torch.stack(rows)
 
 
-def judge(name: str, worlds: Sequence[World]) -> dict[str, Any]:
-    """Train one method with all its settings in some worlds, and choose on samples kept for that.
+def judge(
+    name: str, worlds: Sequence[World], numbers: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """Train one method with some settings in some worlds, and choose on samples kept for that.
+
+    ``numbers`` says which of its ``settings``, by default all of its grid.
 
     What is said of new clients is chosen by the tuning clients, what is said of known clients by
     their own spare samples: ``"new"`` and ``"known"`` say what did best without adaptation
@@ -250,32 +265,36 @@ def judge(name: str, worlds: Sequence[World]) -> dict[str, Any]:
     steps). ``"tried"`` has the best score of each setting, ``"dead"`` how many runs diverged.
     """
     method = METHODS[name]
+    numbers = range(len(method.grid)) if numbers is None else numbers
+    settings = [method.settings[i] for i in numbers]
     found: list[list[Tensor]] = [[], []]  # [new | known] of [settings alphas steps]
     dead = 0
     for world in worlds:
-        states = [train(method, setting, world) for setting in method.grid]
+        states = [train(method, setting, world) for setting in settings]
         dead += sum(map(is_dead, states))
         for scores, judges in zip(found, (world.tune or world.spare, world.spare), strict=True):
-            scores.append(_tried(method, world, states, judges))
-    report: dict[str, Any] = {"dead": dead, "runs": len(worlds) * len(method.grid)}
+            scores.append(_tried(method, settings, world, states, judges))
+    report: dict[str, Any] = {"dead": dead, "runs": len(worlds) * len(settings)}
     for who, scores in zip(("new", "known"), found, strict=True):
         mean = torch.stack(scores).mean(0)
         best = [int(k) for k in torch.unravel_index(mean.argmax(), mean.shape)]
         report[who] = {
-            "plain": int(mean[:, 0, 0].argmax()),
-            "personal": [best[0], ALPHAS[best[1]], STEPS[best[2]]],
+            "plain": numbers[int(mean[:, 0, 0].argmax())],
+            "personal": [numbers[best[0]], ALPHAS[best[1]], STEPS[best[2]]],
             "tried": [_mean(one) for one in mean.flatten(1).max(1).values],
         }
     return report
 
 
-def _tried(method: Method, world: World, states: Sequence[Any], judges: Sides) -> Tensor:
+def _tried(
+    method: Method, settings: Sequence[Setting], world: World, states: Sequence[Any], judges: Sides
+) -> Tensor:
     """Mean accuracy of the judges: [settings alphas steps]."""
     with warnings.catch_warnings():  # a search goes beyond the longest step that is stable
         warnings.filterwarnings("ignore", message="the models of .* hold NaN or infinity")
         rows = [
             [curve(method, setting, world, state, judges, alpha).mean(1) for alpha in ALPHAS]
-            for setting, state in zip(method.grid, states, strict=True)
+            for setting, state in zip(settings, states, strict=True)
         ]
     return torch.stack([torch.stack(row) for row in rows])
 
@@ -294,11 +313,11 @@ def measure(name: str, world: World, chosen: Mapping[str, Any]) -> dict[str, Any
         index, alpha, steps = chosen[who]["personal"]
         for i in (chosen[who]["plain"], index):
             if i not in states:
-                states[i] = train(method, method.grid[i], world)
+                states[i] = train(method, method.settings[i], world)
         i = chosen[who]["plain"]
-        plain = curve(method, method.grid[i], world, states[i], sides, alpha, (0,))[0]
+        plain = curve(method, method.settings[i], world, states[i], sides, alpha, (0,))[0]
         wanted = STEPS if who == "new" else (steps,)
-        scores = curve(method, method.grid[index], world, states[index], sides, alpha, wanted)
+        scores = curve(method, method.settings[index], world, states[index], sides, alpha, wanted)
         report["plain"] += [_mean(plain), worst(plain)]
         last = scores[wanted.index(steps)]
         report["personal"] += [_mean(last), worst(last)]
