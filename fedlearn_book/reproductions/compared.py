@@ -106,9 +106,9 @@ def _goes_on(name: str) -> bool:
 
 def choices(home: str | Path) -> list[Cell]:
     """Return the cells of the search, those of ``compared_beyond`` in the place of its methods'."""
-    again = read("compared_beyond", home)["cells"]
+    again: list[Cell] = read("compared_beyond", home)["cells"]
+    first: list[Cell] = read("compared_search", home)["cells"]
     tried = [cell["setting"] for cell in again]
-    first = read("compared_search", home)["cells"]
     return [cell for cell in first if cell["setting"] not in tried] + again
 
 
