@@ -228,7 +228,7 @@ def test_a_row_takes_the_cells_of_its_own_setting() -> None:
 def test_a_hundred_classes_are_dealt_in_ten_blocks(monkeypatch) -> None:
     monkeypatch.setattr(two_groups, "M", 10)
     monkeypatch.setattr(two_groups, "ROUNDS", 1)
-    plan = two_groups.PLANS["two_groups_cifar100"]._replace(a=16, a_test=8)
+    plan = two_groups.PLANS["two_groups_cifar100"]._replace(a=16, a_test=8, how="vmap")
     pools = [toy_pool(2000, k) for k in (0, 1)]
     pools = [pool._replace(y=torch.arange(2000) % 100) for pool in pools]
     train, _ = two_groups.users(pools[0], pools[1], plan, seed=0)
