@@ -137,8 +137,9 @@ def stored() -> list[str]:
     return sorted(path.stem for path in RESULTS.glob("*.json"))
 
 
-# A search reports nothing, it only chooses; and two hours pay for one run of PFLlib's setting.
-ONE_LOOK = {"compared_search", "omniglot_search", "pfllib"}
+# A search reports nothing, it only chooses; and two hours pay for one run of PFLlib's setting, or
+# of CIFAR-100's.
+ONE_LOOK = {"compared_search", "omniglot_search", "pfllib", "two_groups_cifar100"}
 
 
 @pytest.mark.parametrize("name", stored())
