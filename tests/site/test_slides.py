@@ -24,6 +24,7 @@ SHOWN = """(least) => [...document.querySelectorAll("section.slide")].flatMap((s
   if (at(article).top < 20 || at(article).bottom > 700) said.push("is higher than the screen");
   if (!(size >= least)) said.push(`is shrunk to ${size}`);
   for (const node of article.querySelectorAll("pre, table, math, .fl-broad, .fl-wide, img")) {
+    if (!node.checkVisibility()) continue; // the twin of a plot for the other theme
     const { left, right } = at(node), cut = node.scrollWidth > node.clientWidth + 1;
     if (right > 1262 || left < 18) said.push(`cuts ${node.localName} at the side`);
     if (cut && node.localName === "pre") said.push("hides a part of a line");
