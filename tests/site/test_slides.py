@@ -129,6 +129,18 @@ def test_the_title_leads_to_a_figure_in_depth_and_a_clicker_goes_on_from_there(
     assert wrong == []
 
 
+def test_a_live_figure_is_measured_after_it_has_drawn_itself(
+    new_context: New, tmp_path: Path
+) -> None:
+    path, _ = written("notebooks/14_parsimonious_personalization.html", tmp_path)
+    tab, wrong = open_deck(new_context, path)
+    (size,) = tab.evaluate(
+        """[...document.querySelectorAll("section.live")].map((slide) => slide.dataset.size)"""
+    )
+    assert float(size) > 1  # measured by the drawing of another room, it would be 0.885
+    assert wrong == []
+
+
 def test_the_steps_of_an_algorithm_keep_their_numbers(tmp_path: Path) -> None:
     _, made = written("notebooks/04_per_fedavg.html", tmp_path)
     (algorithm,) = [one for one in made if "Algorithm 4.1</strong>" in one.body]
