@@ -289,15 +289,12 @@ def figures(cell: Tag) -> list[Tag]:
 
 
 def figure(shown: Tag, near: Tag | None, name: str) -> Slide:
-    """A figure on a slide of its own; the caption of an image is the line in italics under it.
+    """A figure on a slide of its own; an image with its twin for a dark page, and its caption.
 
     >>> page = '<img class="only-light" src="a"><img class="only-dark" loading="lazy" src="b">'
-    >>> soup = BeautifulSoup(f"<p><em>It falls.</em></p><p>Read it so.</p>{page}", "html.parser")
-    >>> said, prose = soup.select("p")
-    >>> figure(soup.img, said, "Paths").body
+    >>> soup = BeautifulSoup(f"<p><em>It falls.</em> See Lemma 1.</p>{page}", "html.parser")
+    >>> figure(soup.img, soup.p, "Paths").body
     '<figure><img class="only-light" src="a"/><img class="only-dark" src="b"/><figcaption>It ...'
-    >>> "figcaption" in figure(soup.img, prose, "Paths").body
-    False
     """
     kind = "live" if shown.select(".fl-figure") else "figure"
     if shown.name == "img":
@@ -305,12 +302,24 @@ def figure(shown: Tag, near: Tag | None, name: str) -> Slide:
         both = [shown, night] if isinstance(night, Tag) else [shown]
         for image in both:
             image.attrs.pop("loading", None)  # the deck waits for its images
-        said = near.find_all("em", recursive=False) if near else []
-        whole = len(said) == 1 and near is not None and text(said[0]) == text(near)
-        caption = f"<figcaption>{clean(said[0]).decode_contents()}</figcaption>" if whole else ""
-        return Slide(kind, name, f"<figure>{html(*both)}{caption}</figure>")
+        return Slide(kind, name, f"<figure>{html(*both)}{caption(near)}</figure>")
     # An output keeps its names: its script looks for them.
     return Slide(kind, name, str(shown))
+
+
+def caption(near: Tag | None) -> str:
+    """Return the caption of the image above a paragraph: sentences in italics that it begins with.
+
+    >>> page = "<p><em>It falls.</em> See.</p><p><em>So</em> it is.</p>"
+    >>> [caption(paragraph) for paragraph in BeautifulSoup(page, "html.parser").select("p")]
+    ['<figcaption>It falls.</figcaption>', '']
+    """
+    said = near.find(True, recursive=False) if near else None
+    if near is None or not isinstance(said, Tag) or said.name != "em":
+        return ""
+    words = text(said)
+    whole = text(near).startswith(words) and words.endswith(".")
+    return f"<figcaption>{clean(said).decode_contents()}</figcaption>" if whole else ""
 
 
 def quiz(box: Tag, name: str) -> Slide:
