@@ -36,6 +36,7 @@ GOOD = [
     ("# Check of Theorem 1.2, continued: again\nprint(3)", "bound 3.0000\n", []),
     "## Exercises\n\n### Exercise 1.1 (code). Add\n\nAdd.",
     ("# @title Solution of Exercise 1.1\nprint(2)  # Theorem 1.2", "two\n", ["solution"]),
+    "It is two, as one sees.\n\n"
     "**Question 1.** Why $x$?\n\n<details><summary>A. Since `y`</summary>\n\nRight. So it is.\n\n"
     "</details>\n<details><summary>B. Not $y$</summary>\n\nNo. It is not.\n\n</details>\n\n"
     "As [Fallah et al. (2020)](https://arxiv.org/abs/2002.07948) say.",
@@ -223,6 +224,7 @@ def test_solution_is_folded_with_its_output(chapter: str) -> None:
     assert "Solution of Exercise 1.1" in cell.group()
     assert "@title" not in cell.group()
     assert "two" in cell.group()
+    assert chapter.count("as one sees") == cell.group().count("as one sees") == 1
 
 
 def test_results_page_joins_statement_proof_check_and_test(built: tuple[Path, str]) -> None:
