@@ -12,7 +12,7 @@ from test_compared import tiny
 from test_omniglot_run import tiny_world
 from toy_clients import ragged_clients
 
-from fedlearn_book.reproductions import compared, omniglot, omniglot_clients, omniglot_starts
+from fedlearn_book.reproductions import compared, omniglot_clients, omniglot_starts
 from fedlearn_book.reproductions import personal_path_people as people
 from fedlearn_book.reproductions.personal_path_rounds import penalties
 from fedlearn_book.reproductions.protocol import METHODS, STEPS, World, curve, starts, train, walk
@@ -91,13 +91,19 @@ def test_on_omniglot_the_same_batches_are_drawn_as_for_the_stored_starts(
     scores = omniglot_starts.curve(stored, tiny_world().drawers, 0.3, "FedAvg")
     again = people.curve_of(METHODS["FedAvg"], {}, omniglot_like(), ours, "drawers", 0.3)
     assert torch.equal(scores, again)
+    method = people.KEPT["local"]
+    state = train(method, {"lr": 0.3}, omniglot_like(), draws=1)
+    world = omniglot_like()
+    every = curve(method, {}, world, state, world.known, 0.3, omniglot_starts.STEPS)
+    third = people.curve_of(method, {}, world, state, "known", 0.3)
+    assert torch.equal(third, every[:, ::3]), "one client in three, with its own model"
 
 
 def test_both_run_end_to_end_on_toys(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(compared, "load_all", lambda root: {})
     monkeypatch.setattr(compared, "make_world", lambda split, seed, mnist: tiny(seed))
     monkeypatch.setitem(compared.SEEDS, "writers", 2)
-    monkeypatch.setattr(omniglot, "SEEDS", (0, 1))
+    monkeypatch.setattr(people, "DRAWN", (0, 1))
     monkeypatch.setattr(omniglot_clients, "load_all", lambda root: None)
     monkeypatch.setattr(
         omniglot_clients, "make_world", lambda data, seed, search=False: tiny_world(search)

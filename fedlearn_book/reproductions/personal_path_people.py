@@ -40,7 +40,7 @@ from fedlearn_book.reproductions.protocol import (
 )
 from fedlearn_book.reproductions.record import interval, matching, percent, run_cells
 from fedlearn_lib import gradient, parameters_of
-from fedlearn_lib.federated import personal_path
+from fedlearn_lib.federated import OwnState, personal_path
 from fedlearn_lib.federated.personal_path import DUAL
 from fedlearn_lib.trees import Params
 
@@ -48,7 +48,8 @@ SPLIT = "writers"
 SEED = 100  # of the deal on which one chooses
 KINDS = ("entries", "layers")
 WRITERS = grid(lr=(0.4, 0.8), kappa=(0.01, 0.03, 0.1, 0.3), first=(0, 30, 60))
-DRAWERS = grid(lr=(0.3, 1.0), kappa=(0.03, 0.1, 0.3, 1.0), first=(0, 50, 100))
+DRAWERS = grid(lr=(0.3, 1.0), kappa=(0.03, 0.1, 0.3), first=(0, 100))
+DRAWN = (0, 1, 2, 3, 4)  # the deals of Omniglot that are scored, of the ten
 BESIDE = ("local", "FedAvg", "Ditto", "FedRep", "Per-FedAvg fo", "Per-FedAvg hf")  # of writers
 STARTS = ("from scratch", "FedAvg", "FedAvg, head", "FO, 1 step", "exact, 1 step")  # of drawers
 PATH_ALPHAS = (0.3, 1.0, 3.0, 10.0)  # steps of adaptation along a path; fewer numbers take longer
@@ -68,8 +69,8 @@ def along(kind: str, settings: tuple[dict[str, float], ...]) -> Method:
 
 PATHS = {f"path, {kind}": along(kind, WRITERS) for kind in KINDS}
 KEPT = {  # of the drawers: methods whose clients keep something
-    "local": METHODS["local"]._replace(grid=grid(lr=(0.1, 0.3, 1.0, 3.0))),
-    "Ditto": METHODS["Ditto"]._replace(grid=grid(lr=(0.3, 1.0), lam=(0.01, 0.03, 0.1, 0.3, 1.0))),
+    "local": METHODS["local"]._replace(grid=grid(lr=(0.3, 1.0, 3.0))),
+    "Ditto": METHODS["Ditto"]._replace(grid=grid(lr=(0.3, 1.0), lam=(0.03, 0.3))),
     "FedRep": METHODS["FedRep"]._replace(grid=grid(lr=(0.1, 0.3, 1.0, 3.0))),
     **{f"path, {kind}": along(kind, DRAWERS) for kind in KINDS},
 }
@@ -106,7 +107,7 @@ def drawers(*, root: str | None = None, folder: str | Path | None = None) -> Non
     _run(
         "personal_path_omniglot",
         tuple(KEPT),
-        omniglot.SEEDS,
+        DRAWN,
         lambda method: choose_for_drawers(method, data),
         lambda method, seed, chosen: score_drawers(method, data, seed, chosen),
         folder=folder,
@@ -116,13 +117,15 @@ def drawers(*, root: str | None = None, folder: str | Path | None = None) -> Non
         title="The path of personalization among people who draw alphabets",
         question="People draw different alphabets under the same numbers: what has to be their "
         "own, and does the path find it?",
-        setting=f"{omniglot._setting()}; a path may follow 0, 50 or 100 rounds of FedAvg",
+        setting=f"{omniglot._setting()}; a path may follow {DRAWERS[0]['first']} or "
+        f"{DRAWERS[1]['first']} rounds of FedAvg",
         grids={name: list(method.grid) for name, method in KEPT.items()},
         table=table_of_drawers,
-        note="Accuracy in percent, mean and half-width of the 95 % interval over ten deals, after "
-        "at most 3 and at most 30 full-batch steps; paired differences to FedAvg + ft, at most 30 "
-        "steps. The starts that keep nothing are those of `omniglot`, with the same clients and "
-        "seeds. *Own numbers*: in percent of a layer, for new alphabets after at most 30 steps.",
+        note="Accuracy in percent, mean and half-width of the 95 % interval over five deals, "
+        "after at most 3 and at most 30 full-batch steps; paired differences to FedAvg + ft, at "
+        "most 30 steps. The starts that keep nothing are those of `omniglot`, with the same "
+        "clients and seeds. *Own numbers*: in percent of a layer, for new alphabets after at most "
+        "30 steps.",
     )
 
 
@@ -244,10 +247,15 @@ def curve_of(
     method: Method, setting: Mapping[str, float], world: World, state: Any, who: str, alpha: float
 ) -> torch.Tensor:
     """Accuracy after the steps of :mod:`omniglot_starts`, of one client in three that trained."""
-    sides: Sides = world.new or world.known
-    sides = {"known": world.known, "drawers": world.spare, "alphabets": sides}[who]
-    scores = curve(method, setting, world, state, sides, alpha, omniglot_starts.STEPS)
-    return scores[:, ::3] if who == "known" else scores
+    if who == "known":
+        learn, score = world.known
+        third: Sides = (omniglot._third(learn), omniglot._third(score))
+        world = world._replace(known=third)
+        if isinstance(state, OwnState):
+            state = OwnState(state.server, {k: v[::3] for k, v in state.own.items()})
+    sides = {"known": world.known, "drawers": world.spare, "alphabets": world.new}[who]
+    assert sides is not None
+    return curve(method, setting, world, state, sides, alpha, omniglot_starts.STEPS)
 
 
 def choose_for_drawers(name: str, data: Any) -> Choice:
