@@ -137,8 +137,9 @@ def stored() -> list[str]:
     return sorted(path.stem for path in RESULTS.glob("*.json"))
 
 
-# A search reports nothing, it only chooses; and two hours pay for one run of PFLlib's setting.
-ONE_LOOK = {"compared_search", "omniglot_search", "pfllib"}
+# A search reports nothing, it only chooses; two hours pay for one run of PFLlib's setting, and
+# one for one seed of a family on photographs.
+ONE_LOOK = {"compared_search", "omniglot_search", "pfllib", "family_cifar10"}
 
 
 @pytest.mark.parametrize("name", stored())
@@ -156,7 +157,7 @@ SUMMARIES: dict[str, Callable[[list[dict]], dict]] = {
     "compared": compared.summarize,
     "compared_search": compared.summarize_search,
     "distance_gain": distance_gain.summarize,
-    "family": family.summarize,
+    **{name: partial(family.summarize, plan) for name, plan in family.PLANS.items()},
     "flower_faults": flower_faults.summarize,
     "goal": goal.summarize,
     "growth": growth.summarize,

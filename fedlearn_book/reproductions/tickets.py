@@ -178,9 +178,9 @@ def batches(data: Dataset, epochs: int, seed: int) -> Iterator[Batch]:
             yield data.x[rows], data.y[rows]
 
 
-def path_of(model: nn.Module, *, nu: float) -> SplitLBI:
-    """Return SplitLBI with one group a row of every layer but the last."""
-    names = units_of(model)
+def path_of(model: nn.Module, *, nu: float, names: list[str] | None = None) -> SplitLBI:
+    """Return SplitLBI with one group a row: of these weights, or of every layer but the last."""
+    names = units_of(model) if names is None else names
     inside = [(name, p) for name, p in model.named_parameters() if name in names]
     outside = [(name, p) for name, p in model.named_parameters() if name not in names]
     return SplitLBI(
