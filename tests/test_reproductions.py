@@ -137,9 +137,11 @@ def stored() -> list[str]:
     return sorted(path.stem for path in RESULTS.glob("*.json"))
 
 
-# A search reports nothing, it only chooses; and two hours pay for one run of PFLlib's setting, or
-# of CIFAR-100's.
-ONE_LOOK = {"compared_search", "omniglot_search", "pfllib", "two_groups_cifar100"}
+# A search reports nothing, it only chooses; two hours pay for one run of PFLlib's setting, and one
+# for one seed of CIFAR-100's or of a family on photographs.
+ONE_LOOK = {
+    "compared_search", "omniglot_search", "pfllib", "family_cifar10", "two_groups_cifar100",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", stored())
@@ -157,7 +159,7 @@ SUMMARIES: dict[str, Callable[[list[dict]], dict]] = {
     "compared": compared.summarize,
     "compared_search": compared.summarize_search,
     "distance_gain": distance_gain.summarize,
-    "family": family.summarize,
+    **{name: partial(family.summarize, plan) for name, plan in family.PLANS.items()},
     "flower_faults": flower_faults.summarize,
     "goal": goal.summarize,
     "growth": growth.summarize,

@@ -38,7 +38,7 @@ RUNS: dict[str, Callable[..., None]] = {
     "compared": compared.main,
     "compared_search": compared.search,
     "distance_gain": distance_gain.main,
-    "family": family.main,
+    **{name: partial(family.main, name) for name in family.PLANS},
     "flower_faults": flower_faults.main,
     "goal": goal.main,
     "growth": growth.main,
