@@ -77,7 +77,7 @@ def residual(seed: int, *, width: int, classes: int = 10) -> nn.Module:
     with torch.no_grad():
         for module in model:
             if isinstance(module, ResidualBlock):
-                module.body[2].weight.mul_(BRANCH)
+                module.get_parameter("body.2.weight").mul_(BRANCH)
     return model
 
 
