@@ -103,6 +103,8 @@ def checked_record(**shapes: str) -> Callable[[C], C]:
             return made
 
         record.__new__ = new  # type: ignore[assignment]
+        # _replace makes its tuple by _make, which would go around the checks
+        record._make = classmethod(lambda cls, fields: cls(*fields))  # type: ignore[attr-defined]
         return record
 
     return decorate

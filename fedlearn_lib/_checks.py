@@ -201,6 +201,16 @@ def check_parameters(name: str, w: dict[str, Tensor], model: nn.Module) -> None:
         )
 
 
+def check_unmarked(w0: Iterable[str], *marks: str) -> None:
+    """Refuse names of parameters that begin with a mark of what travels beside the model."""
+    if marked := sorted(k for k in w0 if k.startswith(marks)):
+        raise ValueError(
+            f"w0 must have no names that begin with {' or '.join(map(repr, marks))}, which mark "
+            f"what travels or is kept beside the model, got {marked}; rename these parts of the "
+            "model"
+        )
+
+
 def check_floats(name: str, w: dict[str, Tensor]) -> None:
     wrong = {key: value.dtype for key, value in w.items() if not value.is_floating_point()}
     if wrong:

@@ -10,6 +10,7 @@ from typing import Any
 Notebook = dict[str, Any]
 RULES: list[Callable[[Notebook], Iterator[str]]] = []
 VIEW = "application/vnd.jupyter.widget-view+json"
+PLOT = {"image/png", "text/plain"}
 
 
 def rule(function: Callable[[Notebook], Iterator[str]]) -> Callable[[Notebook], Iterator[str]]:
@@ -126,6 +127,21 @@ def alternatives(notebook: Notebook) -> Iterator[str]:
             for image in re.findall(r"<img\b[^>]*>", "".join(data.get("text/html", ""))):
                 if not re.search(r'\balt="[^"]{20,}"', image):
                     yield f"code cell {number} has an <img> without alternative text"
+
+
+@rule
+def nights(notebook: Notebook) -> Iterator[str]:
+    for number, cell in enumerate(cells(notebook, "code"), start=1):
+        image = cell["metadata"].get("mystnb", {}).get("image", {})
+        pixels, kept = "imshow(" in source(cell), image.get("classes") == "paper"
+        plain = [out for out in cell["outputs"] if {*out.get("data", {})} == PLOT]
+        if plain and pixels and not kept:
+            yield (
+                f"code cell {number} uses imshow, of which a dark page would show a negative: say "
+                'so with the metadata mystnb.image.classes "paper"'
+            )
+        if plain and kept and not pixels:
+            yield f'code cell {number} has no imshow: leave mystnb.image.classes "paper" out'
 
 
 @rule

@@ -223,11 +223,13 @@ def nan_at(*where: int) -> torch.Tensor:
         (lambda: by_hand(p=torch.tensor([2.0, -1.0])), "p must be non-negative"),
         (lambda: by_hand(p=torch.tensor([2.0, 1.0])), r"p must have the sum 1, got 3; divide"),
         (lambda: by_hand()._replace(n=torch.tensor([5, 3])), r"n must hold.*\[5, 3\]"),
+        (lambda: Clients._make((*by_hand()[:3], torch.ones(2))), "p must have the sum 1, got 2"),
         (lambda: GaussianPopulation(m=-5, d=3), "m must be an integer of at least 1, got -5"),
         (lambda: GaussianPopulation(m=5, d=torch.nan), "d must be an integer.*nan"),
         (lambda: GaussianPopulation(m=5, d=3, shift=-1.0), "shift must be.*-1.0"),
         (lambda: GaussianPopulation(m=5, d=3, seed=0.5), "seed must be.*0.5"),
         (lambda: GaussianPopulation(5, 3)._replace(m=0), "m must be.*0"),
+        (lambda: GaussianPopulation._make((5, 0)), "d must be.*0"),
     ],
 )
 def test_bad_clients(make, message: str) -> None:

@@ -105,7 +105,7 @@ def test_finalists_are_judged_by_their_own_numbers() -> None:
     """A choice among some settings is the best of these, and is called by its number."""
     world, method = tiny(), METHODS["Reptile"]
     numbers = [1, 4, 17]
-    report = judge("Reptile", [world], numbers)
+    report = judge("Reptile", [world], numbers=numbers)
     tried = [
         max(
             float(curve(method, method.settings[i], world, state, world.spare, a).mean(1).max())

@@ -130,6 +130,9 @@ def fail_solution(notebook: dict) -> None:
 ERROR = [{"output_type": "error", "ename": "E", "evalue": "", "traceback": []}]
 WIDGET = [{"output_type": "display_data", "metadata": {},
            "data": {"application/vnd.jupyter.widget-view+json": {}}}]  # fmt: skip
+PLOT = [{"output_type": "display_data", "metadata": {},
+         "data": {"image/png": "", "text/plain": ""}}]  # fmt: skip
+PAPER = {"mystnb": {"image": {"classes": "paper"}}}
 
 BREAKS = {
     "promise": (edit("\n\n*", "\n\n"), "promise"),
@@ -141,6 +144,8 @@ BREAKS = {
     "error": (first_code(outputs=ERROR), "stores an error"),
     "widget": (first_code(outputs=WIDGET), "without its kernel"),
     "alt": (drop_alt, "alternative text"),
+    "negative": (first_code(source="plt.imshow(x)", outputs=PLOT), "show a negative"),
+    "bright": (first_code(source="plt.plot(x)", outputs=PLOT, metadata=PAPER), "has no imshow"),
     "slider": (drop_html, "no interactive figure"),
     "predict": (edit("**Predict first:**", "Predict:"), "prediction"),
     "see": (edit("What to see", "Observe"), "what to see"),

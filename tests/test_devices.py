@@ -10,6 +10,9 @@ from toy_clients import assert_close, ragged_clients, seeded
 
 from fedlearn_lib import (
     Clients,
+    accuracy_of,
+    adapt,
+    evaluate,
     fedavg,
     gradient,
     loss_of,
@@ -20,6 +23,7 @@ from fedlearn_lib import (
     run,
     weighted_mean,
 )
+from fedlearn_lib.data import FlatClients
 from fedlearn_lib.federated import ditto, sample_cohort
 from fedlearn_lib.trees import Params
 
@@ -104,3 +108,33 @@ def test_a_generator_may_be_elsewhere(device: str) -> None:
     assert sample_cohort(10, 3, generator=g).device.type == "cpu"
     x, _ = ragged_clients(SIZES).draw(torch.arange(4), steps=1, batch=2, generator=g)
     assert x.device.type == "cpu"
+
+
+@pytest.mark.parametrize("kind", [Clients, FlatClients])
+@pytest.mark.parametrize("batch", [None, 4])
+@pytest.mark.parametrize("how", ["vmap", "loop"])
+@pytest.mark.parametrize("device", [GPU])
+def test_scores_are_those_of_the_cpu(device: str, how: str, batch: int | None, kind) -> None:
+    here = ragged_clients(SIZES)
+    parts = list(torch.arange(sum(SIZES)).split(SIZES))
+    rows = [here.data(i) for i in range(here.m)]
+    here = kind.of(*(torch.cat(leaves) for leaves in zip(*rows, strict=True)), parts)
+
+    def scores(clients: Clients, w: Params) -> dict[str, torch.Tensor]:
+        return evaluate(
+            accuracy_of(MODEL), w, clients, clients, how=how, batch=batch,
+            generator=None if batch is None else seeded(),
+            adapt=lambda w, data: adapt(LOSS, w, data, 0.5),
+        )  # fmt: skip
+
+    there = scores(here.to(device), moved(W, device))
+    assert {value.device.type for value in there.values()} == {device}
+    assert_close(scores(here, W), moved(there, "cpu"), 1e-9)
+
+
+@pytest.mark.parametrize("side", ["w", "train", "test"])
+def test_a_device_without_numbers_has_no_scores(side: str) -> None:
+    given: dict[str, Any] = {"w": W, "train": ragged_clients(SIZES), "test": ragged_clients(SIZES)}
+    given[side] = moved(W, "meta") if side == "w" else given[side].to("meta")
+    with pytest.raises(ValueError, match=f"{side} must hold numbers, got .*meta"):
+        evaluate(accuracy_of(MODEL), **given)

@@ -192,7 +192,9 @@ def test_the_first_note_says_how_long_it_takes_and_what_is_planned(name: str) ->
     first = source(notes(name)[0])
     assert TEACHERS[name]["cells"][1] == notes(name)[0]
     assert "on two CPU cores" in first
-    assert re.search(r"Together \d+\.", first)
+    whole, core = map(int, re.findall(r"Together (\d+), the core (\d+)\.", first)[0])
+    assert core < whole == sum(map(int, re.findall(r" (\d+)(?= ·|\. Together)", first)))
+    assert abs(core - 40) < 14  # the map and the syllabi say about 40
     assert re.search(r"\d \*code\*, \d \*derive\*, \d \*think\*", first)
     assert first.count("*Lecture") + first.count("*In class") >= 1
 

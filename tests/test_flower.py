@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from toy_clients import ragged_clients
 
 from fedlearn_book.reproductions import flower_faults
 from fedlearn_lib import Params, gradient, logistic, loss_of, parameters_of, perfedavg, run
+from fedlearn_lib.data import Dataset
 from fedlearn_lib.engines import flower
 from fedlearn_lib.engines.flower import Federation, answer, kept_after, mean_of, round_generator
 from fedlearn_lib.federated import personal_path, scaffold
@@ -184,6 +186,43 @@ def test_without_flower_the_words_say_how_to_get_it(make: Any, monkeypatch: Any)
     monkeypatch.setitem(sys.modules, "flwr.app", None)
     with pytest.raises(ImportError, match=r"pip install .fedlearn_lib\[flower\]"):
         make(lambda config: federation("path"))
+
+
+def test_a_client_of_the_app_may_be_a_writer_of_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five writers with two images each: every client holds the images of one, by the seed."""
+    app = flower_faults.app()
+    x = torch.arange(10.0).view(10, 1, 1).expand(10, 28, 28) / 10
+    toy = Dataset(x, torch.arange(10), torch.arange(10) // 2, "toy")
+    monkeypatch.setattr(app, "load", lambda name, root: toy)
+    config = {"data": "mnist", "clients": 3, "seed": 0, "method": "perfedavg"}
+    of = app.federation(config)
+    writers = [sorted(set((of.clients.data(i)[1] // 2).tolist())) for i in range(3)]
+    assert [len(one) for one in writers] == [1, 1, 1]
+    assert len({one[0] for one in writers}) == 3
+    assert of.w0["1.weight"].shape == (10, 784)
+    assert of.clients.x.dtype == of.w0["1.weight"].dtype == torch.float64
+    message = answer(of, 1, 0, of.w0, None)
+    assert float(message["1.weight"].abs().max()) > 0
+    again, other = (app.federation(config | {"seed": seed}).clients.y for seed in (0, 1))
+    assert torch.equal(again, of.clients.y)
+    assert not torch.equal(other, of.clients.y)
+    for wrong, words in [({"clients": 6}, "at most 5"), ({"data": "cifar"}, '"digits" or "mnist"')]:
+        with pytest.raises(ValueError, match=words):
+            app.federation(config | wrong)
+    monkeypatch.setattr(app, "load", lambda name, root: toy._replace(client=None))
+    with pytest.raises(FileNotFoundError, match="QMNIST's label tables"):
+        app.federation(config)
+
+
+def test_the_configuration_of_the_app_is_that_of_the_simulation() -> None:
+    """``flwr run`` refuses keys that the app does not name; without them the digits are dealt."""
+    text = (flower_faults.APP / "pyproject.toml").read_text(encoding="utf-8")
+    named = tomllib.loads(text)["tool"]["flwr"]["app"]["config"]
+    assert {"data", "root"} <= named.keys()
+    given, short = (flower_faults.app().federation(one) for one in (
+        named, {"method": "perfedavg", "clients": 4, "seed": 0}))  # fmt: skip
+    assert torch.equal(given.clients.y, short.clients.y)
+    assert given.w0["1.weight"].shape == (10, 64)
 
 
 def test_the_simulation_of_a_log_takes_who_answered() -> None:

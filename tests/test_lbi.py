@@ -288,6 +288,8 @@ def test_times_beyond_the_end_of_a_path_are_named() -> None:
 def test_a_path_is_read_at_times_that_are_times() -> None:
     with pytest.raises(ValueError, match="t must be finite and never fall"):
         Path(torch.tensor([1.0, 3.0, 2.0]), *2 * [torch.eye(3)])
+    with pytest.raises(ValueError, match="t must be finite and never fall"):
+        Path(torch.arange(3.0), *2 * [torch.eye(3)])._replace(t=torch.tensor([1.0, 3.0, 2.0]))
     with pytest.raises(ValueError, match="t must be a number, got nan"):
         Path(torch.tensor([1.0]), *2 * [torch.eye(1)]).at(math.nan)
 

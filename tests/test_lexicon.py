@@ -34,6 +34,20 @@ def found(text: str, chapter: int) -> list[str]:
         ("an entry", 11, ["Entry"]),
         ("to first order in the step", 7, []),
         ("clientele, subclient", 1, []),
+        ("each household keeps an account", 14, ["Account"]),
+        ("Rényi's account, and a longer account", 15, []),
+        ("a knot, the pool and a start, in one round", 14, ["Knot", "Pool", "Start", "Round"]),
+        (
+            "with first order, on a support, in a round",
+            15,
+            ["First order (FO)", "Support", "Round"],
+        ),
+        (
+            "the accounts, by total variation, of one round",
+            16,
+            ["Account", "Total variation", "Round"],
+        ),
+        ("a certificate and its start", 16, []),
     ],
 )
 def test_a_term_is_found_as_a_noun_and_where_it_means_what_the_glossary_says(

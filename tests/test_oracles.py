@@ -418,6 +418,22 @@ def test_autograd_sees_the_batch(kind: type) -> None:
     assert float(found.abs().max()) > 1e-3
 
 
+def test_what_the_loss_holds_is_followed_only_beside_w_or_the_batch() -> None:
+    """As the docstrings say; here the loss is c w², whose gradient at w = 2 is 4 c."""
+    c, one = torch.tensor(3.0, requires_grad=True), {"w": torch.tensor(1.0)}
+
+    def loss(w, batch):
+        return c * w["w"] ** 2
+
+    for watched in (False, True):
+        w = {"w": torch.tensor(2.0, requires_grad=watched)}
+        ends = [gradient(loss)(w, (None,)), adapt(loss, w, None, 0.1), hvp(loss, w, None, one)]
+        assert [end["w"].requires_grad for end in ends] == [watched] * 3
+    assert [float(torch.autograd.grad(end["w"], c)[0]) for end in ends] == pytest.approx(
+        [4.0, -0.4, 2.0]
+    )
+
+
 def test_who_asks_for_no_derivative_gets_no_graph() -> None:
     leaves = {n: v.clone().requires_grad_() for n, v in W.items()}
     with torch.no_grad():

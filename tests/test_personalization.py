@@ -542,3 +542,22 @@ def test_models_of_a_path_are_asked_for_by_their_own_function() -> None:
         path_models(state, kappa=-1.0)
     with pytest.raises(ValueError, match="lr must be"):
         personal_path(fl.gradient(quadratic_loss), kappa=1.0, lr=0.0)
+
+
+def test_a_model_must_not_use_the_marks_of_what_is_kept() -> None:
+    """A layer called control would be taken for a control variate, and never be trained."""
+    slope = fl.gradient(quadratic_loss)
+    with pytest.raises(ValueError, match=r"begin with 'control.', .* got \['control.w'\]; rename"):
+        federated.scaffold(slope, lr=0.1).init({"w": torch.zeros(2), "control.w": torch.zeros(2)})
+    method = personal_path(slope, kappa=1.0, lr=0.1)
+    assert method.own is not None
+    with pytest.raises(ValueError, match=r"begin with 'dual.', .* got \['dual.w'\]; rename"):
+        method.own({"dual.w": torch.zeros(2)})
+
+
+@pytest.mark.parametrize("name", ["control.w", "dual.w"])
+def test_models_of_other_methods_may_be_named_like_the_marks(name: str) -> None:
+    """Ditto keeps models; a layer of them must neither be dropped nor taken for an account."""
+    own = {name: torch.tensor([[1.0], [2.0]])}
+    state = federated.OwnState(federated.State({name: torch.zeros(1)}), own)
+    assert torch.equal(personal_models(state)[name], own[name])

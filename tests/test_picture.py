@@ -13,10 +13,11 @@ import torch
 from matplotlib.figure import Figure
 
 from fedlearn_book import round_drawing
-from fedlearn_book.widgets import picture
+from fedlearn_book.widgets import picture, shades
 from fedlearn_book.widgets.picture import style
 from fedlearn_lib import Clients, fedavg, gradient, run
 from fedlearn_lib.data import quadratic_clients, quadratic_loss
+from fedlearn_lib.viz import COLORS
 
 CHAPTERS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PHONE = 340  # pixels that a phone leaves a figure
@@ -82,6 +83,45 @@ def test_two_runs_give_the_same_bytes_and_two_figures_keep_apart() -> None:
 def test_the_figure_for_a_phone_may_be_another_one() -> None:
     html = shown(narrow=two_panels(4.0))
     assert boxes(html) == {"fl-broad": [5040, 1800], "fl-slim": [2880, 1800]}
+
+
+BLUE_DOTS: dict[str, object] = {"color": "#0072B2", "marker": "o", "ls": "", "ms": 6, "mew": 1}
+
+
+def marked(**look: object) -> str:
+    """The drawings of three markers without a line, six points wide with an edge of one."""
+    figure = Figure(figsize=(3, 2))
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 3), ylim=(0, 2))
+    ax.axis("off")
+    ax.plot([0.5, 1, 2], [1, 0.5, 1.5], **BLUE_DOTS | look)
+    return picture(figure, alt="Dots.", caption="Dots.").bundle["text/html"]
+
+
+def test_full_dots_are_the_round_ends_of_a_line_that_goes_nowhere() -> None:
+    """A few bytes a dot: figures with thousands of them stay drawings."""
+    html = marked()
+    (look,) = re.findall(r'<path class="(l\d)"[^>]* d="m360 720h0m360 360h0m720-720h0"/>', html)
+    assert f".{look}{{fill:none;stroke:var(--c0);stroke-width:70;" in html
+    assert "stroke-linecap:round}" in html
+    assert "<use" not in html
+
+
+@pytest.mark.parametrize(
+    "look", [{"mfc": "none"}, {"mec": "white"}, {"alpha": 0.5}, {"marker": "s"}], ids=str
+)
+def test_other_markers_are_drawn_once_and_used(look: dict[str, object]) -> None:
+    html = marked(**look)
+    assert "h0" not in html
+    assert html.count("<use") == 2 * 3
+
+
+def test_at_night_a_hue_is_seen_and_the_lighter_of_two_blues_is_the_lighter() -> None:
+    colors = {name: shades.to_oklab(shades.at_night(c.lower())) for name, c in COLORS.items()}
+    assert min(light for light, *_ in colors.values()) > 0.55
+    assert colors["lbi"][0] - colors["shared"][0] > 0.1
+    for name, (_, a, b) in colors.items():
+        turn = np.angle(complex(a, b) / complex(*shades.to_oklab(COLORS[name].lower())[1:]))
+        assert abs(turn) < 0.1, f"{name} is called by its hue"
 
 
 def test_print_gets_an_image_and_the_words_stand_where_there_is_neither() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import doctest
 import importlib
+import io
 import json
 import os
 import re
@@ -12,12 +14,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTENSION = ROOT / "book" / "_ext"
 sys.path.insert(0, str(EXTENSION))
 
-from portable import catalog, folds, labels, library, works  # noqa: E402
+from portable import catalog, folds, labels, library, night, works  # noqa: E402
 
 import fedlearn_lib  # noqa: E402
 
@@ -36,6 +39,7 @@ GOOD = [
     ("# Check of Theorem 1.2, continued: again\nprint(3)", "bound 3.0000\n", []),
     "## Exercises\n\n### Exercise 1.1 (code). Add\n\nAdd.",
     ("# @title Solution of Exercise 1.1\nprint(2)  # Theorem 1.2", "two\n", ["solution"]),
+    "It is two, as one sees.\n\n"
     "**Question 1.** Why $x$?\n\n<details><summary>A. Since `y`</summary>\n\nRight. So it is.\n\n"
     "</details>\n<details><summary>B. Not $y$</summary>\n\nNo. It is not.\n\n</details>\n\n"
     "As [Fallah et al. (2020)](https://arxiv.org/abs/2002.07948) say.",
@@ -94,6 +98,13 @@ BAD = {
 }
 
 
+def dot() -> str:
+    """A plot of two pixels of the book's blue, half as opaque as ink, as it is stored."""
+    buffer = io.BytesIO()
+    Image.new("RGBA", (2, 1), (0, 114, 178, 128)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
 def notebook(cells: list) -> str:
     """A notebook of Markdown cells and code cells (source, printed or None for an image, tags)."""
     made = []
@@ -106,7 +117,7 @@ def notebook(cells: list) -> str:
         source, printed, tags = cell
         pixel = {
             "output_type": "display_data",
-            "data": {"image/png": "iVBORw0KGgo="},
+            "data": {"image/png": dot()},
             "metadata": {},
         }
         text = {"output_type": "stream", "name": "stdout", "text": printed}
@@ -223,6 +234,27 @@ def test_solution_is_folded_with_its_output(chapter: str) -> None:
     assert "Solution of Exercise 1.1" in cell.group()
     assert "@title" not in cell.group()
     assert "two" in cell.group()
+    assert chapter.count("as one sees") == cell.group().count("as one sees") == 1
+
+
+def test_a_plot_has_a_twin_in_the_colors_of_the_night(built: tuple[Path, str]) -> None:
+    """Only the one that the theme asks for is seen; both say how large they will be."""
+    page = (built[0] / "notebooks" / "20_image.html").read_text(encoding="utf-8")
+    day, night = re.findall(r"<img [^>]*_images/[^>]*>", page)
+    assert 'class="only-light"' in day
+    assert 'class="only-dark"' in night
+    assert 'loading="lazy"' in night, "nobody waits for what is not seen"
+    for image, color in ((day, (0, 114, 178, 128)), (night, (50, 143, 209, 128))):
+        assert 'width="2" height="1"' in image
+        (path,) = re.findall(r'src="\.\./(_images/[^"]*)"', image)
+        with Image.open(built[0] / path) as shown:
+            assert shown.getpixel((1, 0)) == color
+
+
+def test_an_image_with_a_class_stays_as_it_is(tmp_path: Path) -> None:
+    photograph = f'<img alt="A digit." class="paper" src="../_images/{"0" * 64}.png" />'
+    assert night.twins(photograph, {}, tmp_path) == photograph
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_results_page_joins_statement_proof_check_and_test(built: tuple[Path, str]) -> None:

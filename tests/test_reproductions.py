@@ -137,8 +137,12 @@ def stored() -> list[str]:
     return sorted(path.stem for path in RESULTS.glob("*.json"))
 
 
-# A search reports nothing, it only chooses; and two hours pay for one run of PFLlib's setting.
-ONE_LOOK = {"compared_beyond", "compared_search", "omniglot_search", "pfllib"}
+# A search reports nothing, it only chooses; two hours pay for one run of PFLlib's setting, and one
+# for one seed of CIFAR-100's or of a family on photographs.
+ONE_LOOK = {
+    "compared_beyond", "compared_search", "omniglot_search", "pfllib", "family_cifar10",
+    "two_groups_cifar100",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", stored())
@@ -157,7 +161,7 @@ SUMMARIES: dict[str, Callable[[list[dict]], dict]] = {
     "compared_beyond": compared.summarize_beyond,
     "compared_search": compared.summarize_search,
     "distance_gain": distance_gain.summarize,
-    "family": family.summarize,
+    **{name: partial(family.summarize, plan) for name, plan in family.PLANS.items()},
     "flower_faults": flower_faults.summarize,
     "goal": goal.summarize,
     "growth": growth.summarize,
@@ -229,7 +233,7 @@ def test_a_row_takes_the_cells_of_its_own_setting() -> None:
 def test_a_hundred_classes_are_dealt_in_ten_blocks(monkeypatch) -> None:
     monkeypatch.setattr(two_groups, "M", 10)
     monkeypatch.setattr(two_groups, "ROUNDS", 1)
-    plan = two_groups.PLANS["two_groups_cifar100"]._replace(a=16, a_test=8)
+    plan = two_groups.PLANS["two_groups_cifar100"]._replace(a=16, a_test=8, how="vmap")
     pools = [toy_pool(2000, k) for k in (0, 1)]
     pools = [pool._replace(y=torch.arange(2000) % 100) for pool in pools]
     train, _ = two_groups.users(pools[0], pools[1], plan, seed=0)

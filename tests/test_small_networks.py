@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from toy_clients import seeded
 
 from fedlearn_book.reproductions import family, growth_released, small_tickets, tickets
-from fedlearn_lib import parameters_of
+from fedlearn_lib import parameters_of, prune
 from fedlearn_lib.data import Dataset
 from fedlearn_lib.sparse.penalties import group_threshold
 from fedlearn_lib.structure import cost, mask_counts
@@ -32,36 +34,106 @@ def small(seed: int) -> nn.Module:
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(family, "train_and_test", lambda *_: (toy(300, 1, 1, 14, 14),) * 2)
-    monkeypatch.setattr(family, "small_lenet", small)
-    for name, value in {"EPOCHS": 3, "SEEDS": 2, "HELD_OUT": 100, "BATCH": 20, "LOOK": 1}.items():
-        monkeypatch.setattr(family, name, value)
-    monkeypatch.setattr(tickets, "BATCH", 20)
+    """Plans in miniature: toy images, three epochs, two shares of the units."""
+    for module, name, value in (
+        (family, "HELD_OUT", 100), (family, "BATCH", 20), (family, "LOOK", 1),
+        (tickets, "BATCH", 20),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+    plans = {
+        name: plan._replace(
+            network=network, seeds=2, epochs=3, shares=(0.3, 0.9), nus=(0.5, 2.0), nu=2.0,
+            prox=(0.0, 2.0), bregman=(0.0, 0.3),
+        )
+        for (name, plan), network in zip(
+            family.PLANS.items(), (small, *[partial(family.residual, width=8)] * 3), strict=True
+        )
+    }  # fmt: skip
+    monkeypatch.setattr(family, "PLANS", plans)
+    return plans
 
 
 def test_families_run_end_to_end_on_a_toy(monkeypatch, short, tmp_path) -> None:
-    monkeypatch.setattr(family, "NUS", (0.5, 2.0))
-    monkeypatch.setattr(family, "NU", 2.0)
-    monkeypatch.setattr(family, "SHARES", (0.3, 0.9))
-    names = {"passing 0.5": ("a", 3), "passing 2": ("b", 3), "order": ("c", 3),
-             "size, retrained": ("d", 5), "decayed size": ("e", 3), "prox": ("f", 6),
-             "bregman": ("g", 6)}  # fmt: skip
-    monkeypatch.setattr(family, "FAMILIES", names)
-    monkeypatch.setattr(family, "PROX", (0.0, 2.0))
-    monkeypatch.setattr(family, "BREGMAN", (0.0, 0.3))
-    family.main(folder=tmp_path)
+    monkeypatch.setattr(family, "train_and_test", lambda *_: (toy(300, 1, 1, 14, 14),) * 2)
+    names = {k: v for k, v in family.families(short["family"]).items()
+             if k not in ("size", "level order, retrained")}  # fmt: skip
+    monkeypatch.setattr(family, "families", lambda _: names)
+    family.main("family", folder=tmp_path)
     record = json.loads((tmp_path / "family.json").read_text())
-    own = {c["setting"]["family"]: c["result"]["members"] for c in record["cells"][:8]}
+    own = {c["setting"]["family"]: c["result"]["members"] for c in record["cells"][:11]}
     assert list(own) == ["dense", *names]
     dense = own["dense"][0]
     assert len(own["passing 0.5"]) == len(own["order"]) == 2
-    for name in ("order", "size, retrained"):
+    for name in ("order", "level order", "size, retrained"):
         assert next(m["parameters"] for m in own[name] if not m["dead"]) < dense["parameters"]
     assert own["prox"][0]["parameters"] == dense["parameters"]  # strength 0 removes nothing
     assert own["bregman"][0]["parameters"] > 0.8 * dense["parameters"]  # units enter
     assert own["bregman"][1]["parameters"] < 0.8 * dense["parameters"]
     assert own["prox"][1].get("parameters", 0) < dense["parameters"]
     assert dense["test"] > 0.9
+
+
+def folder_of_images(root: Path, each: int) -> Path:
+    """Two classes, red and blue, in the layout of ImageNet."""
+    for part in ("train", "val"):
+        for name, color in (("n1", (200, 40, 40)), ("n2", (40, 40, 200))):
+            (root / part / name).mkdir(parents=True)
+            for k in range(each):
+                picture = Image.new("RGB", (40, 36), tuple(c + k for c in color))
+                picture.save(root / part / name / f"{k}.JPEG")
+    return root
+
+
+@pytest.mark.parametrize("name", ["family_cifar10", "family_tiny"])
+def test_a_residual_family_in_miniature(monkeypatch, short, tmp_path, name) -> None:
+    """The plan of the long run, on toy images: sizes fall with the shares, all cells are there."""
+    plan = short[name]._replace(seeds=1, epochs=1)
+    monkeypatch.setitem(short, name, plan)
+    if name == "family_tiny":
+        monkeypatch.setattr(family, "HELD_OUT", 20)
+        root = str(folder_of_images(tmp_path / "data", 30))
+    else:
+        root = None
+        monkeypatch.setattr(family, "train_and_test", lambda *_: (toy(200, 1, 3, 8, 8),) * 2)
+    family.main(name, root=root, folder=tmp_path)
+    record = json.loads((tmp_path / f"{name}.json").read_text())
+    assert [c["setting"]["family"] for c in record["cells"]] == ["dense", *family.families(plan)]
+    own = {c["setting"]["family"]: c["result"]["members"] for c in record["cells"]}
+    dense = own["dense"][0]["multiply_adds"]
+    for kind in ("order", "level order", "size"):
+        assert own[kind][0]["multiply_adds"] < own[kind][1]["multiply_adds"] < dense
+    assert record["table"]["columns"][1] == "20 % of multiply-adds"
+    assert "±" not in str(record["table"]["rows"])  # one seed has no interval
+
+
+def test_what_is_cut_from_a_residual_network_changes_no_output() -> None:
+    """Rows at zero, biases not: the cut network answers the same, and every cuttable row went."""
+    model = family.residual(0, width=8)
+    w = parameters_of(model)
+    for name in family.cuttable(model):
+        w[name][1::2] = 0
+        w[name.replace("weight", "bias")] += 0.3
+    small = prune(model, w)
+    model.load_state_dict(w)
+    x = torch.randn(5, 3, 32, 32, generator=seeded(0))
+    torch.testing.assert_close(small(x), model(x), rtol=1e-4, atol=1e-5)
+    for name in family.cuttable(model):
+        assert len(small.get_parameter(name)) == len(w[name]) / 2
+    optimizer = tickets.path_of(model, nu=1.0, names=family.cuttable(model))
+    assert [len(p) for p in optimizer.param_groups[0]["params"]] == [8, 16, 32]
+
+
+def test_level_shares_keep_the_first_of_each_layer() -> None:
+    """By hand: the first layer enters before the second; level, half of each stays."""
+    entry = {"a": torch.tensor([2.0, 1.0]), "b": torch.tensor([9.0, 7.0, 8.0, torch.inf])}
+    w = {"a": torch.zeros(2, 3), "b": torch.zeros(4, 2)}
+    p = family.Trained(nn.Sequential(), {}, {}, w, entry, {})
+    kept = {
+        kind: [m[:, 0].tolist() for m in family.masks_of(p, kind, w, 0.5).values()]
+        for kind in ("order", "level order")
+    }
+    assert kept["order"] == [[True, True], [False, True, False, False]]
+    assert kept["level order"] == [[False, True], [False, True, True, False]]
 
 
 def test_a_member_is_chosen_where_nothing_is_scored() -> None:
@@ -72,11 +144,13 @@ def test_a_member_is_chosen_where_nothing_is_scored() -> None:
     gone = {"held": 1.0, "test": 1.0, "multiply_adds": 1, "dead": True}
     assert family.best([one, two, large, gone], 10) == one
     assert family.best([large, gone], 10) is None
+    light = {**two, "parameters": 1}
+    assert family.best([{**one, "parameters": 3}, light], 2, "parameters") == light
 
 
-def test_proximal_and_bregman_training_keep_their_equations(short, monkeypatch) -> None:
+def test_proximal_and_bregman_training_keep_their_equations(short) -> None:
     """One step by hand: rows shortened after the step; weights read off V before it."""
-    monkeypatch.setattr(family, "EPOCHS", 1)
+    plan = short["family"]._replace(epochs=1)
     train = toy(20, 2, 1, 14, 14)
     model = small(0)
     x, y = next(tickets.batches(train, 1, 100))
@@ -89,7 +163,7 @@ def test_proximal_and_bregman_training_keep_their_equations(short, monkeypatch) 
     norms = moved.norm(dim=1, keepdim=True)
     strength = 0.4
     by_hand = moved * (1 - tickets.LR * strength / (1 - tickets.MOMENTUM) / norms).clamp(min=0)
-    end = family.sparse_training(small(0), "prox", strength, train, 0)[name]
+    end = family.sparse_training(plan, "prox", strength, train, 0)[name]
     torch.testing.assert_close(end, by_hand, rtol=1e-5, atol=1e-6)
     V = family.begin(w, strength, seeded(1))
     read, out = group_threshold(V, strength), V.norm(dim=1) == 0

@@ -345,6 +345,7 @@ def test_signs_that_cannot_be_represented_are_missed_half_of_the_time(seed: int)
         (lambda X: safe_time(0.5, 0.1, kappa=0.0), "kappa must be positive, got 0.0"),
         (lambda X: sign_time(torch.ones(2), 1.0, c=0.0), "c must lie in"),
         (lambda X: selection_bound(X, torch.ones(3), 1.0, delta=2.0), "delta must lie between"),
+        (lambda X: selection_bound(X, torch.ones(3), 1.0, delta=0.5), "between 0 and 1/2"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message) -> None:

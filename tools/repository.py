@@ -87,15 +87,18 @@ def text(path: Path) -> str | None:
 def chosen(asked: Sequence[str], known: Sequence[str], command: str) -> list[str]:
     """Return the names that are asked for by a chapter's number, by name or by path.
 
-    >>> chosen(["8", "notebooks/01_a.ipynb"], ["01_a", "08_b", "howto"], "run")
-    ['08_b', '01_a']
+    The first words of a name are enough.
+
+    >>> chosen(["8", "notebooks/01_a.ipynb", "howto_1"], ["01_a", "08_b", "howto_1_c"], "run")
+    ['08_b', '01_a', 'howto_1_c']
     >>> chosen(["99"], ["01_a", "08_b"], "run")
     Traceback (most recent call last):
     ...
     SystemExit: make run: there is no chapter '99'; say CHAPTER=08, or one of 01_a, 08_b
     """
     numbers = {name[:2]: name for name in known if name[:2].isdigit()}
-    names = [numbers.get(one.zfill(2), Path(one).stem) for one in asked]
+    begun = {one: [name for name in known if name.startswith(f"{one}_")] for one in asked}
+    names = [numbers.get(one.zfill(2), [*begun[one], Path(one).stem][0]) for one in asked]
     for one, name in zip(asked, names, strict=True):
         if name not in known:
             raise SystemExit(f"make {command}: there is no chapter {one!r}; say CHAPTER=08, or "

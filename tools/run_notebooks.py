@@ -35,7 +35,7 @@ def execute(path: Path) -> NotebookNode:
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
         record_timing=False,
-        extra_arguments=["--log-level=ERROR"],
+        extra_arguments=["--log-level=CRITICAL"],  # errors of cells come back with their outputs
         on_notebook_start=_let_ctrl_c_through,
     )
     client.execute()
@@ -43,8 +43,10 @@ def execute(path: Path) -> NotebookNode:
 
 
 def _let_ctrl_c_through(notebook: NotebookNode) -> None:
-    """Take away nbclient's own handler, after which a run ends in an unrelated error."""
-    asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+    """Take away nbclient's own handlers, after which a run ends in an unrelated error."""
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().remove_signal_handler(stop)
+        signal.signal(stop, signal.default_int_handler)
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:

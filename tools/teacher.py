@@ -19,7 +19,7 @@ from tools.cells import Cell, Notebook, markdown, source, tags
 from tools.repository import ROOT
 
 TEACHING = ROOT / "book" / "teaching"
-SPEED = 200  # words a minute
+SPEED = 100  # words a minute, with the time that a formula takes: the rule of the syllabi
 PARTS = {"I": 1, "II": 3, "III": 8, "IV": 14}  # where each part begins
 NOTE = "> **For the teacher.** "
 
@@ -73,11 +73,14 @@ def overview(notebook: Notebook) -> list[str]:
     stated += re.findall(r"core, (about \d+ minutes[^;.\n]*)", head)
     kinds = Counter(re.findall(r"^### Exercise \d+\.\d+ \((\w+)\)", prose(notebook), re.M))
     minutes = reading_minutes(notebook)
-    listed = " · ".join(f"{name} {count}" for name, count in minutes.items())
+    depth = re.findall(r"○ ([^·\n]+?)(?: ·|$)", head.partition("**The map.**")[2], re.M)
+    marks = {name: "○ " * (name in depth) for name in minutes}
+    listed = " · ".join(f"{marks[name]}{name} {count}" for name, count in minutes.items())
+    core = sum(count for name, count in minutes.items() if name not in depth)
     return [
         f"This edition has all solutions open. Stated on top: {'; '.join(stated)}.",
-        f"Minutes of reading, counted from the words at {SPEED} a minute, without folds, code and "
-        f"the time that a formula takes: {listed}. Together {sum(minutes.values())}.",
+        f"Minutes of reading by the rule of the syllabi, {SPEED} words a minute without folds and "
+        f"code (○ is depth): {listed}. Together {sum(minutes.values())}, the core {core}.",
         "Exercises: " + ", ".join(f"{n} *{kind}*" for kind, n in sorted(kinds.items())) + ".",
         *planned(chapter_of(notebook)),
     ]

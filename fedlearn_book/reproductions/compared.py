@@ -80,7 +80,7 @@ def beyond(*, root: str | None = None, folder: str | Path | None = None) -> None
         chosen |= {first[who]["personal"][0] for who in ("new", "known")}
         numbers = [*sorted(chosen), *range(len(own.grid), len(own.settings))]
         worlds = [make_world(split, seed, mnist) for seed in SEARCH[split]]
-        return judge(method, worlds, numbers) | {"numbers": numbers}
+        return judge(method, worlds, numbers=numbers) | {"numbers": numbers}
 
     run_cells(
         "compared_beyond",

@@ -1,10 +1,12 @@
-r"""A family of models, and what each way of making one costs: LeNet on MNIST.
+r"""A family of models, and what each way of making one costs: LeNet, or a small residual network.
 
 One run of SplitLBI passes through models of every size. Its rivals: the same order of units at the
-end of that run, plain magnitude after SGD, the same share in each layer, also with the pull of the
-spring for a decay, proximal SGD and linearized Bregman training, both over a grid of strengths. A
-member of a family is a network from which dead units are cut out. Members are chosen on images held
-out from training, and scored on the test images.
+end of that run, for all layers together or the same share in each; plain magnitude after SGD, the
+same share in each layer, also with the pull of the spring for a decay; proximal SGD and linearized
+Bregman training, both over a grid of strengths. A member of a family is a network from which dead
+units are cut out. Members are chosen on images held out from training, and scored on the test
+images. Of a residual network the filters between the two convolutions of a block are units: a
+channel of the sum could go only if everybody who adds to it agreed.
 """
 
 from __future__ import annotations
@@ -17,10 +19,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fedlearn_book.reproductions import tickets
+from fedlearn_book.reproductions import images, tickets
 from fedlearn_book.reproductions.part import constants_of
 from fedlearn_book.reproductions.record import interval, run_cells
-from fedlearn_book.reproductions.small_tickets import ALIVE
 from fedlearn_book.reproductions.tickets import (
     BATCH,
     DECAY,
@@ -34,42 +35,116 @@ from fedlearn_book.reproductions.tickets import (
     size,
     small_lenet,
     train_and_test,
-    units_of,
 )
 from fedlearn_lib import loss_of, parameters_of, project, prune
 from fedlearn_lib.data import Dataset
+from fedlearn_lib.models import ResidualBlock
 from fedlearn_lib.sparse.penalties import group_norms, group_threshold
-from fedlearn_lib.structure import Masks, magnitude_masks, retrain
+from fedlearn_lib.structure import Masks, he_start, magnitude_masks, retrain
+from fedlearn_lib.structure.chain import links_of
 from fedlearn_lib.trees import Params
 
-EPOCHS, SEEDS, HELD_OUT = 6, 3, 5000
-SHARES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75)  # of all filters and hidden units
-NUS = (60.0, 120.0, 180.0)  # of the paths in passing
-NU = 120.0  # of the path whose end is used
-PROX = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064)  # strengths of proximal SGD
-BREGMAN = (0.5, 2.0, 5.0, 12.0, 30.0)  # thresholds of linearized Bregman training
+HELD_OUT = 5000
 BEGIN = 0.2  # share of the units with which linearized Bregman training begins
 BIAS = 0.1  # of its units at the start
 LOOK = 20  # steps between two looks at the support
-BUDGETS = (0.02, 0.05, 0.1, 0.2, 0.4)  # multiply-adds, as shares of those of the whole network
-#: Family: what it is called in the table, and how many epochs it takes until all of it is known.
-FAMILIES = {
-    **{f"passing {nu:g}": (f"the path in passing, ν = {nu:g}", EPOCHS) for nu in NUS},
-    "order": ("the path's order, at its end", EPOCHS),
-    "order, retrained": ("the same, one more epoch each", EPOCHS + len(SHARES)),
-    "size": ("magnitude after SGD", EPOCHS),
-    "size, retrained": ("the same, one more epoch each", EPOCHS + len(SHARES)),
-    "decayed size": ("magnitude after SGD with the spring's decay", EPOCHS),
-    "decayed size, retrained": ("the same, one more epoch each", EPOCHS + len(SHARES)),
-    "prox": ("proximal SGD", EPOCHS * len(PROX)),
-    "bregman": ("linearized Bregman training", EPOCHS * len(BREGMAN)),
-}
+BRANCH = 0.5  # of the second convolutions of a residual network at the start: it has no norms
+Budget = tuple[str, float]
 Cell = dict[str, Any]
 Member = dict[str, Any]
 
 
+def residual(seed: int, *, width: int, classes: int = 10) -> nn.Module:
+    """A residual network whose inner filters can be cut out: three stages of one block, no norms.
+
+    A norm over several filters would tie them together, and padding with zeros would keep a filter
+    that says a constant (Proposition 13.2), so the second convolutions repeat the border.
+
+    >>> residual(0, width=4, classes=7)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 7])
+    """
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, 2, 1), nn.ReLU()]
+    for stage in range(3):
+        inputs, outputs = width * 2 ** max(0, stage - 1), width * 2**stage
+        block = ResidualBlock(inputs, outputs, 1 + (stage > 0))
+        block.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, 1 + (stage > 0), 1), nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, padding_mode="replicate"),
+        )  # fmt: skip
+        layers.append(block)
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes)]
+    model = he_start(nn.Sequential(*layers), seed)
+    with torch.no_grad():
+        for module in model:
+            if isinstance(module, ResidualBlock):
+                module.get_parameter("body.2.weight").mul_(BRANCH)
+    return model
+
+
+class Plan(NamedTuple):
+    """One result file: data, network, trainings, sizes of the members and how they are read.
+
+    ``nus`` are the springs of the paths in passing, ``nu`` that of the path whose end is used;
+    ``shares`` those of all units that members keep; ``prox`` and ``bregman`` strengths;
+    ``budgets`` what the table asks for: shares of the dense network's multiply-adds or parameters.
+    """
+
+    data: str
+    words: str
+    network: Callable[[int], nn.Module]
+    classes: int
+    seeds: int
+    epochs: int
+    shares: tuple[float, ...]
+    nus: tuple[float, ...]
+    nu: float
+    prox: tuple[float, ...]
+    bregman: tuple[float, ...]
+    budgets: tuple[Budget, ...]
+
+
+PLANS = {
+    "family": Plan(
+        "mnist", "LeNet", small_lenet, 10, 3, 6, (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75),
+        (60.0, 120.0, 180.0), 120.0, (0.002, 0.004, 0.008, 0.016, 0.032, 0.064),
+        (0.5, 2.0, 5.0, 12.0, 30.0),
+        tuple(("multiply_adds", share) for share in (0.02, 0.05, 0.1, 0.2, 0.4)),
+    ),
+    **{
+        f"family_{data}": Plan(
+            data, f"a residual network of width {width} without norms",
+            partial(residual, width=width, classes=classes), classes, 1, 6,
+            (0.05, 0.1, 0.2, 0.4, 0.7), (40.0, 80.0), 80.0, (0.002, 0.006, 0.02, 0.06),
+            (1.0, 4.0, 12.0, 40.0),
+            tuple((what, share) for what in ("multiply_adds", "parameters")
+                  for share in (0.2, 0.4, 0.6)),
+        )
+        for data, classes, width in (("cifar10", 10, 16), ("cifar100", 100, 16), ("tiny", 100, 16))
+    },
+}  # fmt: skip
+
+
+def families(plan: Plan) -> dict[str, tuple[str, int]]:
+    """Return what each family is called, and how many epochs it takes until all of it is known."""
+    once, again = plan.epochs, plan.epochs + len(plan.shares)
+    more = "the same, one more epoch each"
+    return {
+        **{f"passing {nu:g}": (f"the path in passing, ν = {nu:g}", once) for nu in plan.nus},
+        "order": ("the path's order, at its end", once),
+        "order, retrained": (more, again),
+        "level order": ("the path's order, the same share of each layer", once),
+        "level order, retrained": (more, again),
+        "size": ("magnitude after SGD", once),
+        "size, retrained": (more, again),
+        "decayed size": ("magnitude after SGD with the spring's decay", once),
+        "decayed size, retrained": (more, again),
+        "prox": ("proximal SGD", plan.epochs * len(plan.prox)),
+        "bregman": ("linearized Bregman training", plan.epochs * len(plan.bregman)),
+    }
+
+
 class Trained(NamedTuple):
-    """What the cells of a seed share: two dense networks, one path's end, three in passing."""
+    """What the cells of a seed share: two dense networks, one path's end, some in passing."""
 
     model: nn.Module
     dense: Params
@@ -79,52 +154,92 @@ class Trained(NamedTuple):
     passing: dict[str, list[Params]]
 
 
-def main(*, root: str | None = None, folder: str | Path | None = None) -> None:
-    """Make all families on MNIST and store ``family.json``."""
-    train, test = train_and_test("mnist", root)
+def main(name: str, *, root: str | None = None, folder: str | Path | None = None) -> None:
+    """Make all families of one plan and store its result file."""
+    plan = PLANS[name]
+    train, test = data_of(plan.data, root)
     train = first_images(train, len(train.y))  # shuffled
     held = train._replace(x=train.x[:HELD_OUT], y=train.y[:HELD_OUT])
     train = train._replace(x=train.x[HELD_OUT:], y=train.y[HELD_OUT:])
     run_cells(
-        "family",
+        name,
         [
             {"family": family, "seed": seed}
-            for seed in range(SEEDS)
-            for family in ("dense", *FAMILIES)
+            for seed in range(plan.seeds)
+            for family in ("dense", *families(plan))
         ],
-        partial(compute, lru_cache(maxsize=1)(partial(prepare, train)), train, held, test),
+        partial(
+            compute, plan, lru_cache(maxsize=1)(partial(prepare, plan, train)), train, held, test
+        ),
         folder=folder,
         constants=constants_of(__name__, tickets.__name__),
-        title="A family of models for the work of one training",
+        title=f"A family of models for the work of one training: {train.name}",
         question="Is a path the better way to explore the models between nothing and everything?",
-        command="python -m fedlearn_book.reproductions family",
-        setting=f"LeNet, {len(train.y)} images, {HELD_OUT} held out for choices, {EPOCHS} epochs, "
-        f"batches of {BATCH}; path: SplitLBI, one group a filter or hidden unit, step 0.1, in the "
-        f"last quarter 0.01; SGD: step {LR:g} falling to 0, momentum {MOMENTUM:g}, "
-        f"decay {DECAY:g} or 1/ν; the path whose end is used and the decay have "
-        f"ν = {NU:g}; strengths of proximal SGD {PROX[0]:g} to {PROX[-1]:g}, of "
-        f"linearized Bregman training {BREGMAN[0]:g} to {BREGMAN[-1]:g}",
-        table=summarize,
+        command=f"python -m fedlearn_book.reproductions {name}",
+        setting=f"{plan.words}, {len(train.y)} images, {len(held.y)} held out for choices, "
+        f"{plan.epochs} epochs, batches of {BATCH}; path: SplitLBI, one group a filter or hidden "
+        f"unit, step 0.1, in the last quarter 0.01; SGD: step {LR:g} falling to 0, momentum "
+        f"{MOMENTUM:g}, decay {DECAY:g} or 1/ν; the path whose end is used and the decay have "
+        f"ν = {plan.nu:g}; strengths of proximal SGD {plan.prox[0]:g} to {plan.prox[-1]:g}, of "
+        f"linearized Bregman training {plan.bregman[0]:g} to {plan.bregman[-1]:g}",
+        table=partial(summarize, plan),
         note="Test accuracy in percent of the member that is best on the held-out images among "
-        "those with at most this share of the dense network's multiply-adds, mean ± half-width of "
-        "the 95 % interval over seeds; *none* if a seed has no living member so small. Work is in "
-        "epochs until the whole family is known. Dead members answer the same to all images: they "
-        "are counted, and not in the means. Magnitude keeps the same share of each layer.",
-    )  # fmt: skip
+        "those with at most this share of the dense network's multiply-adds (or weights), mean ± "
+        "half-width of the 95 % interval over seeds; *none* if a seed has no living member so "
+        "small. Work is in epochs until the whole family is known. Dead members answer the same to "
+        "all images: they are counted, and not in the means. Magnitude keeps the same share of "
+        "each layer.",
+    )
+
+
+def data_of(name: str, root: str | None) -> tuple[Dataset, Dataset]:
+    """Load images for training and for the test.
+
+    ``tiny`` is a folder in the layout of ImageNet, each image shrunk to 32 × 32 pixels.
+    """
+    if name != "tiny":
+        return train_and_test(name, root)
+    if root is None:
+        raise ValueError(
+            "family_tiny needs a folder with train/CLASS/* and val/CLASS/*; pass --root"
+        )
+    small = images.Plan(side=32, batch=500)
+    parts = []
+    for part in ("train", "val"):
+        files = images.files_of(Path(root).expanduser() / part)
+        found = list(images.batches(files, small))
+        x, y = (torch.cat(column) for column in zip(*found, strict=True))
+        parts.append(Dataset(x, y, None, f"{len(files.classes)} classes of images"))
+    return parts[0], parts[1]
+
+
+def cuttable(model: nn.Module) -> list[str]:
+    """Return the names of the weights whose rows can be cut out.
+
+    >>> cuttable(residual(0, width=4))
+    ['2.body.0.weight', '3.body.0.weight', '4.body.0.weight']
+    """
+    names = {id(p): name for name, p in model.named_parameters()}
+    blocks = [m.body for m in model.modules() if isinstance(m, ResidualBlock)]
+    return [
+        names[id(link[0].weight)]
+        for chain in (model, *blocks) if isinstance(chain, nn.Sequential)
+        for link in links_of(chain, "the model")
+    ]  # fmt: skip
 
 
 def compute(
-    prepared: Callable[[int], Trained], train: Dataset, held: Dataset, test: Dataset,
+    plan: Plan, prepared: Callable[[int], Trained], train: Dataset, held: Dataset, test: Dataset,
     family: str, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Make one family: size and accuracy of each member."""
     p = prepared(seed)
     if family == "dense":
         p.model.load_state_dict(p.dense)
-        return {"members": [score(p.model, held, test)]}
+        return {"members": [score(plan, p.model, held, test)]}
     kind, _, again = family.partition(", ")
     members = []
-    for w in weights_of(p, kind, train, seed):
+    for w in weights_of(plan, p, kind, train, seed):
         try:
             small = prune(p.model, w)
         except ValueError:  # a layer without units
@@ -133,24 +248,26 @@ def compute(
         if again:
             end = fit(small, parameters_of(small), train, 1, 700 + seed, decay=DECAY)
             small.load_state_dict(end)
-        members.append(score(small, held, test))
+        members.append(score(plan, small, held, test))
     return {"members": members}
 
 
-def score(model: nn.Module, held: Dataset, test: Dataset) -> Member:
+def score(plan: Plan, model: nn.Module, held: Dataset, test: Dataset) -> Member:
     """Accuracy on both sets, and size; a network that answers the same to all is dead."""
     w = parameters_of(model)
     member = {"held": accuracy(model, w, held), "test": accuracy(model, w, test)}
-    return {**member, **size(model, test), "dead": member["held"] < ALIVE}
+    return {**member, **size(model, test), "dead": member["held"] < 2 / plan.classes}
 
 
-def prepare(train: Dataset, seed: int) -> Trained:
+def prepare(plan: Plan, train: Dataset, seed: int) -> Trained:
     """Train the dense networks and follow the path, all from the same start."""
-    model = small_lenet(seed)
+    model = plan.network(seed)
     start = parameters_of(model)
-    dense, decayed = (fit(model, start, train, EPOCHS, seed, decay=d) for d in (DECAY, 1 / NU))
-    paths = {f"passing {nu:g}": follow(small_lenet(seed), train, seed, nu) for nu in NUS}
-    end, entry, _ = paths[f"passing {NU:g}"]
+    dense, decayed = (
+        fit(model, start, train, plan.epochs, seed, decay=d) for d in (DECAY, 1 / plan.nu)
+    )
+    paths = {f"passing {nu:g}": follow(plan, train, seed, nu) for nu in plan.nus}
+    end, entry, _ = paths[f"passing {plan.nu:g}"]
     return Trained(model, dense, decayed, end, entry, {k: path[2] for k, path in paths.items()})
 
 
@@ -166,17 +283,19 @@ def fit(
 
 
 def follow(
-    model: nn.Module, train: Dataset, seed: int, nu: float
+    plan: Plan, train: Dataset, seed: int, nu: float
 ) -> tuple[Params, dict[str, Tensor], list[Params]]:
     """Follow the path: weights at its end, entry time of each unit, projections in passing.
 
-    A projection is kept when the support first holds each of ``SHARES`` of the units.
+    A projection is kept when the support first holds each of the plan's shares of the units.
     """
-    optimizer, names = path_of(model, nu=nu), units_of(model)
-    slow = EPOCHS * -(-len(train.y) // BATCH) * 3 // 4
+    model = plan.network(seed)
+    names = cuttable(model)
+    optimizer = path_of(model, nu=nu, names=names)
+    slow = plan.epochs * -(-len(train.y) // BATCH) * 3 // 4
     entry = {name: torch.full((len(model.get_parameter(name)),), torch.inf) for name in names}
     passing: list[Params] = []
-    for k, (x, y) in enumerate(batches(train, EPOCHS, seed)):
+    for k, (x, y) in enumerate(batches(train, plan.epochs, seed)):
         if k == slow:
             for group in optimizer.param_groups:
                 group["lr"] /= 10
@@ -189,45 +308,51 @@ def follow(
         for name, mask in masks.items():
             entry[name][mask.flatten(1).any(1) & entry[name].isinf()] = k
         share = float(torch.cat([t.isfinite() for t in entry.values()]).float().mean())
-        while len(passing) < len(SHARES) and share >= SHARES[len(passing)]:
+        while len(passing) < len(plan.shares) and share >= plan.shares[len(passing)]:
             passing.append(project(parameters_of(model), masks))
     return parameters_of(model), entry, passing
 
 
-def weights_of(p: Trained, kind: str, train: Dataset, seed: int) -> Iterator[Params]:
+def weights_of(plan: Plan, p: Trained, kind: str, train: Dataset, seed: int) -> Iterator[Params]:
     """Yield the weights of a family's members, zero where a unit is out."""
     if kind in p.passing:
         yield from p.passing[kind]
     elif kind in ("prox", "bregman"):
-        for strength in PROX if kind == "prox" else BREGMAN:
-            yield sparse_training(small_lenet(seed), kind, strength, train, seed)
+        for strength in plan.prox if kind == "prox" else plan.bregman:
+            yield sparse_training(plan, kind, strength, train, seed)
     else:
-        w = {"order": p.end, "size": p.dense, "decayed size": p.decayed}[kind]
-        for share in SHARES:
+        w = {"size": p.dense, "decayed size": p.decayed}.get(kind, p.end)
+        for share in plan.shares:
             yield project(w, masks_of(p, kind, w, share))
 
 
 def masks_of(p: Trained, kind: str, w: Params, share: float) -> Masks:
-    """Keep the first units of the path; of sizes the same share in each layer, one at least.
+    """Keep the first units of the path; level, and of sizes, the same share in each layer.
 
-    Sizes of different layers cannot be compared: all layers together, the small ones go first.
+    One at least. Sizes of different layers cannot be compared: the small ones would go first.
     """
     if kind == "order":
-        return {k: rows.view(-1, *[1] * (w[k].ndim - 1)).expand(w[k].shape)
-                for k, rows in first_units(p.entry, share).items()}  # fmt: skip
-    rows = {k: max(1, round(share * len(times))) for k, times in p.entry.items()}
-    return magnitude_masks(w, rows, unit="rows")
+        first = first_units(p.entry, share)
+    elif kind == "level order":
+        first = {
+            k: first_units({k: times}, max(share, 1 / len(times)))[k]
+            for k, times in p.entry.items()
+        }
+    else:
+        rows = {k: max(1, round(share * len(times))) for k, times in p.entry.items()}
+        return magnitude_masks(w, rows, unit="rows")
+    return {k: rows.view(-1, *[1] * (w[k].ndim - 1)).expand(w[k].shape)
+            for k, rows in first.items()}  # fmt: skip
 
 
-def sparse_training(
-    model: nn.Module, kind: str, strength: float, train: Dataset, seed: int
-) -> Params:
+def sparse_training(plan: Plan, kind: str, strength: float, train: Dataset, seed: int) -> Params:
     """Train with the group norm of the units: proximal SGD, or linearized Bregman training.
 
     The former shortens the rows after each step. The latter moves V by the gradient and reads the
     weights off it, W = prox(V); it begins with a fifth of the units (Bungert et al. 2022).
     """
-    steps, names = EPOCHS * -(-len(train.y) // BATCH), set(units_of(model))
+    model = plan.network(seed)
+    steps, names = plan.epochs * -(-len(train.y) // BATCH), set(cuttable(model))
     g = torch.Generator().manual_seed(50_000 + seed)
     V = {k: p.detach().clone() for k, p in model.named_parameters()}
     if kind == "bregman":
@@ -237,7 +362,7 @@ def sparse_training(
     heavy = {k: torch.zeros_like(v) for k, v in V.items()}
     with torch.no_grad():
         set_weights(model, V, names, strength if kind == "bregman" else 0.0)
-    for k, (x, y) in enumerate(batches(train, EPOCHS, 100 + seed)):
+    for k, (x, y) in enumerate(batches(train, plan.epochs, 100 + seed)):
         model.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
         lr = LR * (1 - k / steps)
@@ -267,26 +392,42 @@ def set_weights(model: nn.Module, V: Params, names: set[str], threshold: float) 
 # ----- the table --------------------------------------------------------------------------------
 
 
-def best(members: list[Member], most: float) -> Member | None:
+def best(members: list[Member], most: float, what: str = "multiply_adds") -> Member | None:
     """Return the living member that is best on the held-out images, of at most so much work."""
-    small = [m for m in members if not m["dead"] and m["multiply_adds"] <= most]
+    small = [m for m in members if not m["dead"] and m[what] <= most]
     return max(small, key=lambda m: m["held"], default=None)
 
 
-def summarize(done: list[Cell]) -> dict[str, Any]:
+def summarize(plan: Plan, done: list[Cell]) -> dict[str, Any]:
     """Make one row a family: accuracy within each budget, dead members, work."""
-    whole = max(m["multiply_adds"] for cell in done if cell["setting"]["family"] == "dense"
-                for m in cell["result"]["members"])  # fmt: skip
+    whole = [m for c in done if c["setting"]["family"] == "dense" for m in c["result"]["members"]]
     rows = []
-    for family, (words, epochs) in {"dense": ("the whole network", EPOCHS), **FAMILIES}.items():
+    for family, (words, epochs) in {
+        "dense": ("the whole network", plan.epochs), **families(plan)
+    }.items():  # fmt: skip
         own = [c["result"]["members"] for c in done if c["setting"]["family"] == family]
         row = [words]
-        for budget in (*BUDGETS, 1.0):
-            found = [best(members, budget * whole) for members in own]
-            scores = [100 * m["test"] for m in found if m]
-            row.append("{:.2f} ± {:.2f}".format(*interval(scores)) if all(found) else "none")
+        for what, budget in (*plan.budgets, ("multiply_adds", 1.0)):
+            most = budget * max(m[what] for m in whole)
+            found = [best(members, most, what) for members in own]
+            row.append(mean_of([100 * m["test"] for m in found if m]) if all(found) else "none")
         dead = sum(m["dead"] for members in own for m in members)
         row += [f"{dead} of {sum(map(len, own))}", str(epochs)]
         rows.append(row)
-    heads = [f"{100 * budget:g} %" for budget in BUDGETS]
+    both = len({what for what, _ in plan.budgets}) > 1
+    heads = [
+        f"{100 * share:g} %" + (f" of {what.replace('_', '-')}" if both else "")
+        for what, share in plan.budgets
+    ]
     return {"columns": ["family", *heads, "all", "dead", "epochs"], "rows": rows}
+
+
+def mean_of(values: list[float]) -> str:
+    """Write a mean with its interval, or the only value.
+
+    >>> mean_of([50.0])
+    '50.00'
+    """
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return "{:.2f} ± {:.2f}".format(*interval(values))

@@ -19,8 +19,8 @@ from torch import nn
 from fedlearn_book.reproductions import small_tickets, tickets
 from fedlearn_book.reproductions.growth import Grown, widen
 from fedlearn_book.reproductions.part import constants_of
-from fedlearn_book.reproductions.record import interval, matching, run_cells
-from fedlearn_book.reproductions.small_tickets import ALIVE, network, small_images
+from fedlearn_book.reproductions.record import ALIVE, interval, matching, run_cells
+from fedlearn_book.reproductions.small_tickets import network, small_images
 from fedlearn_book.reproductions.tickets import accuracy, batches, fit, path_of
 from fedlearn_lib import parameters_of
 from fedlearn_lib.data import Dataset

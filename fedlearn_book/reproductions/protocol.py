@@ -10,13 +10,14 @@ itself, on samples of its own.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from fedlearn_book.reproductions.protocol_path import path_oracle, path_start, used_on_path
 from fedlearn_lib import (
     Algorithm,
     Clients,
@@ -45,6 +46,7 @@ from fedlearn_lib.federated import (
     scaffold,
 )
 from fedlearn_lib.federated.algorithm import M, OwnState, S
+from fedlearn_lib.federated.evaluation import Metric
 from fedlearn_lib.federated.oracles import Loss, Oracle
 from fedlearn_lib.trees import Params
 
@@ -80,8 +82,9 @@ class Method(NamedTuple):
 
     make: Callable[..., Algorithm[Any, Any]]  # (loss, world, **setting) -> Algorithm
     grid: tuple[dict[str, float], ...]
-    adapt: str = "all"  # "all" parameters, "near" the shared model, the "head" alone
+    adapt: str = "all"  # "all", "near" the shared model, the "head" alone, or along a "path"
     start: str = "shared"  # a newcomer's: the "shared" model, or with the "mean head" of the known
+    kind: str = "entries"  # of the groups of a path
     beyond: tuple[dict[str, float], ...] = ()  # tried after the last value of the grid was chosen
 
     @property
@@ -178,14 +181,21 @@ def paired(algorithm: Algorithm[S, M], draws: int = 3) -> Algorithm[S, M]:
     return algorithm._replace(client=client, draws=draws)
 
 
-def train(method: Method, setting: Setting, world: World) -> Any:
-    """Run one method with one setting in a world: its final state."""
-    algorithm = method.make(loss_of(world.model), world, **setting)
-    state, _ = run(
-        paired(algorithm), parameters_of(world.model), world.known[0], rounds=world.rounds,
-        cohort=world.cohort, steps=world.steps, batch=world.batch,
-        generator=torch.Generator().manual_seed(world.seed),
-    )  # fmt: skip
+def train(method: Method, setting: Setting, world: World, *, draws: int = 3) -> Any:
+    """Run one method with one setting in a world: its final state.
+
+    A setting may say how many rounds FedAvg goes ``"first"``, with the same step ``"lr"``.
+    """
+    loss, first = loss_of(world.model), int(setting.get("first", 0))
+    phases = [(fedavg(gradient(loss), lr=setting["lr"]), first)] if first else []
+    phases.append((method.make(loss, world, **setting), world.rounds - first))
+    w, g = parameters_of(world.model), torch.Generator().manual_seed(world.seed)
+    for algorithm, rounds in phases:
+        state, _ = run(
+            paired(algorithm, draws), w, world.known[0], rounds=rounds, cohort=world.cohort,
+            steps=world.steps, batch=world.batch, generator=g,
+        )  # fmt: skip
+        w = state.w
     return state
 
 
@@ -198,8 +208,10 @@ def starts(method: Method, world: World, state: Any, sides: Sides) -> Params:
     """The models [m ...] from which clients adapt: their own where they have one.
 
     A newcomer gets the shared model. ``"mean head"``: the mean of the heads that the known clients
-    keep, for which each of them has to send its head once.
+    keep, for which each of them has to send its head once. On a path, accounts come with it.
     """
+    if method.adapt == "path":
+        return path_start(state, None if sides[0] is world.known[0] else sides[0].m)
     if sides[0] is world.known[0] and isinstance(state, OwnState):
         return personal_models(state)
     w = state.w
@@ -212,6 +224,8 @@ def starts(method: Method, world: World, state: Any, sides: Sides) -> Params:
 def adapted(method: Method, setting: Setting, world: World, w: Params) -> Oracle:
     """The direction in which a client of this method adapts."""
     slope = gradient(loss_of(world.model))
+    if method.adapt == "path":
+        return path_oracle(slope, float(setting["kappa"]), method.kind)
     if method.adapt == "near":
         return anchored_oracle(slope, w, float(setting["lam"]))
     return partial_oracle(slope, head_of(world.model)) if method.adapt == "head" else slope
@@ -221,6 +235,30 @@ def all_of(clients: Clients) -> Batch:
     """All samples of each client as one batch, x [m n d] and y [m n]; padding has no loss."""
     inside = torch.arange(clients.x.shape[1]) < clients.n[:, None]
     return clients.x.where(inside[..., None], 0), clients.y.where(inside, IGNORED)
+
+
+def walk(
+    method: Method,
+    setting: Setting,
+    world: World,
+    state: Any,
+    sides: Sides,
+    alpha: float,
+    steps: Sequence[int] = STEPS,
+) -> Iterator[Params]:
+    """Adapt every client on all its own samples, and yield what they hold after ``steps`` steps."""
+    batch = all_of(sides[0])
+    oracle, models = adapted(method, setting, world, state.w), starts(method, world, state, sides)
+    taken = 0
+    for until in steps:
+        more, taken = until - taken, until
+
+        def client(_: Params, own: Params, data: Batch, more: int = more) -> tuple[Params, Params]:
+            return {}, descend(oracle, own, data, lr=alpha, steps=more)
+
+        if more:
+            _, models = map_clients(client, {}, batch, own=models)
+        yield models
 
 
 def curve(
@@ -236,24 +274,29 @@ def curve(
 
     A client whose model diverged has nothing right, so that no diverged setting is chosen.
     """
-    batch = all_of(sides[0])
-    oracle, metric = adapted(method, setting, world, state.w), accuracy_of(world.model)
-    models = starts(method, world, state, sides)
-    rows, taken = [], 0
-    for until in steps:
-        more, taken = until - taken, until
+    metric = metric_of(method, setting, world)
+    return torch.stack([
+        evaluate(metric, models, *sides, own=True)["before"].nan_to_num(0.0)
+        for models in walk(method, setting, world, state, sides, alpha, steps)
+    ])  # fmt: skip
 
-        def client(_: Params, own: Params, data: Batch, more: int = more) -> tuple[Params, Params]:
-            return {}, descend(oracle, own, data, lr=alpha, steps=more)
 
-        if more:
-            _, models = map_clients(client, {}, batch, own=models)
-        rows.append(evaluate(metric, models, *sides, own=True)["before"].nan_to_num(0.0))
-    return torch.stack(rows)
+def metric_of(method: Method, setting: Setting, world: World) -> Metric:
+    """Accuracy of what a client holds: its model, or on a path the model that follows from it."""
+    metric = accuracy_of(world.model)
+    if method.adapt != "path":
+        return metric
+    return lambda held, batch: metric(
+        used_on_path(held, float(setting["kappa"]), method.kind), batch
+    )
 
 
 def judge(
-    name: str, worlds: Sequence[World], numbers: Sequence[int] | None = None
+    name: str,
+    worlds: Sequence[World],
+    methods: Mapping[str, Method] = METHODS,
+    *,
+    numbers: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Train one method with some settings in some worlds, and choose on samples kept for that.
 
@@ -264,7 +307,7 @@ def judge(
     (``"plain"``, the number of a setting) and with it (``"personal"``: setting, step, how many
     steps). ``"tried"`` has the best score of each setting, ``"dead"`` how many runs diverged.
     """
-    method = METHODS[name]
+    method = methods[name]
     numbers = range(len(method.grid)) if numbers is None else numbers
     settings = [method.settings[i] for i in numbers]
     found: list[list[Tensor]] = [[], []]  # [new | known] of [settings alphas steps]
@@ -299,14 +342,16 @@ def _tried(
     return torch.stack([torch.stack(row) for row in rows])
 
 
-def measure(name: str, world: World, chosen: Mapping[str, Any]) -> dict[str, Any]:
+def measure(
+    name: str, world: World, chosen: Mapping[str, Any], methods: Mapping[str, Method] = METHODS
+) -> dict[str, Any]:
     """Train one method with what was chosen for it, and score new and known clients once.
 
     Each time without adaptation (``"plain"``) and with it (``"personal"``): accuracy of the new
     clients, of their worst tenth, of the known clients, of their worst tenth. ``"curve"``: the new
     clients' after ``STEPS`` steps.
     """
-    method = METHODS[name]
+    method = methods[name]
     states: dict[int, Any] = {}
     report: dict[str, Any] = {"plain": [], "personal": [], "curve": []}
     for who, sides in (("new", world.new or world.known), ("known", world.known)):

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from fedlearn_book.reproductions import part
 from fedlearn_lib import __version__
 
+ALIVE = 0.2  # below this accuracy a classifier of ten classes has learned nothing
 TEXTS = ("title", "question", "note", "command")  # of a result file; they change no number
 
 
@@ -140,6 +142,23 @@ def percent(values: Sequence[float], digits: int = 2) -> str:
     """
     middle, half = interval([100 * value for value in values])
     return f"{middle:.{digits}f} ± {half:.{digits}f}"
+
+
+def living(values: Sequence[float], digits: int = 2) -> str:
+    """Write the interval of some accuracies; where a run learned nothing, the others' median.
+
+    A mean over a run that died describes none of them.
+
+    >>> living([0.98, 0.99, 0.97])
+    '98.00 ± 2.48'
+    >>> living([0.98, 0.1, 0.97])
+    '97.50 (1 dead)'
+    """
+    alive = [value for value in values if value >= ALIVE]
+    if len(alive) == len(values):
+        return percent(values, digits)
+    middle = f"{100 * median(alive):.{digits}f}" if alive else "none"
+    return f"{middle} ({len(values) - len(alive)} dead)"
 
 
 def _circumstances(cells: list[dict[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from torch import nn
 
 from fedlearn_book.reproductions import tickets
 from fedlearn_book.reproductions.part import constants_of
-from fedlearn_book.reproductions.record import interval, matching, run_cells
+from fedlearn_book.reproductions.record import ALIVE, interval, matching, run_cells
 from fedlearn_book.reproductions.tickets import (
     Plan,
     Prepared,
@@ -36,7 +36,6 @@ from fedlearn_lib.structure import he_start
 SEEDS, UNITS, KEPT, TRAIN = 40, 56, (10, 14, 28), 4000
 EPOCHS, NU = 12, 5.0
 FRESH = 10_000  # added to the seed of a fresh start
-ALIVE = 0.2  # below, a network has learned nothing
 METHODS = {
     "early": "first on the path",
     "fresh": "the same, fresh start",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fedlearn_book.reproductions.part import constants_of
-from fedlearn_book.reproductions.record import matching, percent, run_cells
+from fedlearn_book.reproductions.record import living, matching, percent, run_cells
 from fedlearn_lib import (
     SplitLBI,
     accuracy_of,
@@ -108,11 +108,12 @@ def main(name: str, *, root: str | None = None, folder: str | Path | None = None
         f"momentum {PATH_MOMENTUM:g} on the "
         f"loss; others: SGD, step {LR:g} falling to 0, momentum {MOMENTUM:g}, decay {DECAY:g}",
         table=partial(summarize, plan),
-        note="Test accuracy in percent, mean ± half-width of the 95 % interval over seeds, by "
-        "the share of filters and hidden units that are kept (the last layer keeps all). "
-        "*Magnitude* keeps the largest rows of the dense network after its training, rewound to "
-        "the start or not; the latter has been trained twice as long. Overlap: units that are "
-        "both among the first and among the largest, and what chance makes of it.",
+        note="Test accuracy in percent, mean ± half-width of the 95 % interval over seeds, or, "
+        "where networks learned nothing (below 20 %), the median of the others; by the share of "
+        "filters and hidden units that are kept (the last layer keeps all). *Magnitude* keeps the "
+        "largest rows of the dense network after its training, rewound to the start or not; the "
+        "latter has been trained twice as long. Overlap: units that are both among the first and "
+        "among the largest, and what chance makes of it.",
     )
 
 
@@ -177,9 +178,9 @@ def batches(data: Dataset, epochs: int, seed: int) -> Iterator[Batch]:
             yield data.x[rows], data.y[rows]
 
 
-def path_of(model: nn.Module, *, nu: float) -> SplitLBI:
-    """Return SplitLBI with one group a row of every layer but the last."""
-    names = units_of(model)
+def path_of(model: nn.Module, *, nu: float, names: list[str] | None = None) -> SplitLBI:
+    """Return SplitLBI with one group a row: of these weights, or of every layer but the last."""
+    names = units_of(model) if names is None else names
     inside = [(name, p) for name, p in model.named_parameters() if name in names]
     outside = [(name, p) for name, p in model.named_parameters() if name not in names]
     return SplitLBI(
@@ -311,7 +312,7 @@ def summarize(plan: Plan, done: list[Cell]) -> dict[str, Any]:
         row = [f"{100 * share:g} %"]
         for method in METHODS:
             own = matching(done, method=method, share=share)
-            row.append(percent([r["accuracy"] for r in own]))
+            row.append(living([r["accuracy"] for r in own]))
         overlaps = torch.tensor([r["overlap"] for r in matching(done, method="early", share=share)])
         both, chance, _ = overlaps.mean(0).tolist()
         rows.append([*row, f"{both:.1f} (chance {chance:.1f})"])

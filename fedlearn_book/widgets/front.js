@@ -79,7 +79,7 @@ function setUpPath(half, state) {
     place(x, axes.y[2] + 6);
     const count = row.filter((value) => value).length;
     const part = k < 0 ? 0 : 100 * explained[k];
-    const [head, rest] = [`${count || "None"} of ${many} measurements ${count === 1 ? "is" : "are"} in.`, `${count === 1 ? "It tells" : "They tell"} ${part.toFixed(part > 99 ? 1 : 0)} % of what all of them tell.`];
+    const [head, rest] = [`${count || "None"} of ${many} measurements ${count === 1 ? "is" : "are"} in.`, `${count === 1 ? "It explains" : "They explain"} ${part.toFixed(part > 99 ? 1 : 0)} % of what all ${many} explain together.`];
     say.replaceChildren(bold(head), ` ${k < 0 ? "The model says the same of everybody." : rest}`);
     const words = { "aria-valuemin": span[0], "aria-valuemax": span[1], "aria-valuenow": t.toFixed(2), "aria-valuetext": `time ${t.toFixed(1)}: ${say.textContent}` };
     put(el, words);

@@ -91,7 +91,8 @@ def _path() -> tuple[str, dict[str, Any]]:
         f"{svg.text(TIMES['x'][3], 211, 'complex', 'end')}"
     )
     count = sum(value != 0 for value in state["rows"][k - 1])
-    said = f"<b>{count} of {len(names)} measurements are in.</b> {share(state['explained'][k - 1])}"
+    told = share(state["explained"][k - 1], len(names))
+    said = f"<b>{count} of {len(names)} measurements are in.</b> {told}"
     name = "Coefficients of a model of heart disease, which leave zero one after another"
     state |= {"axes": TIMES, "many": len(names)}
     return _half("path", name, body, said), state
@@ -112,14 +113,14 @@ def _before_after(before: float, after: float) -> str:
             "step each. A coin toss has 0.693.")  # fmt: skip
 
 
-def share(explained: float) -> str:
+def share(explained: float, many: int) -> str:
     """Say how much is explained.
 
-    >>> share(0.8783)
-    'They tell 88 % of what all of them tell.'
+    >>> share(0.8783, 11)
+    'They explain 88 % of what all 11 explain together.'
     """
     digits = 1 if explained > 0.99 else 0
-    return f"They tell {100 * explained:.{digits}f} % of what all of them tell."
+    return f"They explain {100 * explained:.{digits}f} % of what all {many} explain together."
 
 
 def _ticks(x: Any, y: Any) -> str:

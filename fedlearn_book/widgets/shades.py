@@ -9,15 +9,15 @@ def at_night(color: str) -> str:
     """Return the color for a dark page that does what ``color`` does on white.
 
     Lightness is turned over in OKLab for grays. A hue keeps its angle, and is lifted until it can
-    be told from the ground.
+    be told from the ground; of two blues the light one stays the lighter.
 
     >>> at_night("#ffffff"), at_night("#374151"), at_night("#0072b2")
-    ('#181818', '#aebacd', '#4ca6ea')
+    ('#181818', '#a4b0c3', '#328fd1')
     """
     light, a, b = to_oklab(color)
     chroma = (a * a + b * b) ** 0.5
     turned = 1 - (1 - GROUND) * light**1.6
-    lifted = max(light, 0.7)
+    lifted = max(0.62, 0.28 + 0.65 * light)
     gray = max(0.0, 1 - chroma / 0.08)
     return from_oklab(gray * turned + (1 - gray) * lifted, a, b)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -74,12 +75,19 @@ class Renderer(RendererBase):
         self, gc: Any, marker_path: Path, marker_trans: Any, path: Path, trans: Any,
         rgbFace: Any = None,
     ) -> None:  # fmt: skip
-        """Draw the marker once, and use it at every point of the path."""
+        """Draw the marker once, and use it at every point of the path; dots are lines' ends."""
+        points = [verts[-2:] for verts, _ in path.iter_segments(trans, simplify=False)]
+        spots = [(round(UNIT * x), round(UNIT * (self.height - y))) for x, y in points]
+        if width := _dot(gc, marker_path, marker_trans, rgbFace):
+            pen = self.new_gc()
+            pen.copy_properties(gc)
+            pen.set_linewidth(width)
+            pen.set_capstyle("round")
+            self._stroke(pen, _ends(dict.fromkeys(spots)), None)
+            return
         mark = outline(marker_path.iter_segments(marker_trans + Affine2D().scale(UNIT, -UNIT)))
         if mark and (style := self.sheet.pen(gc, rgbFace)):
             name = self.sheet.define(f'<path id="{{id}}" d="{mark}"/>')
-            points = [verts[-2:] for verts, _ in path.iter_segments(trans, simplify=False)]
-            spots = [(round(UNIT * x), round(UNIT * (self.height - y))) for x, y in points]
             uses = "".join(
                 f'<use href="#{name}" x="{x}" y="{y}"/>' for x, y in dict.fromkeys(spots)
             )
@@ -155,3 +163,26 @@ class Renderer(RendererBase):
         rect = '<rect x="{}" y="{}" width="{}" height="{}"/>'.format(*place)
         name = self.sheet.define(f'<clipPath id="{{id}}">{rect}</clipPath>')
         return f' clip-path="url(#{name})"'
+
+
+def _dot(gc: Any, marker: Path, transform: Any, face: Any) -> float:
+    """Return the width of a full circle of one color, and 0 for any other marker."""
+    one_color = face is not None and tuple(face[:3]) == tuple(gc.get_rgb()[:3])
+    if not one_color or alpha(gc, face, "fill") or alpha(gc, gc.get_rgb(), "stroke"):
+        return 0.0
+    (a, b, _), (c, d, _) = transform.get_matrix()[:2]
+    circle = np.array_equal(marker.vertices, Path.unit_circle().vertices)
+    return float(2 * a + gc.get_linewidth()) if circle and a == d and b == c == 0 else 0.0
+
+
+def _ends(spots: Iterable[tuple[int, int]]) -> str:
+    """Return a path without length at every spot, of which round ends make a dot.
+
+    >>> _ends([(10, 20), (15, 18)])
+    'm10 20h0m5-2h0'
+    """
+    out, (px, py) = "", (0, 0)
+    for x, y in spots:
+        out += f"m{x - px}{' ' if y >= py else ''}{y - py}h0"
+        px, py = x, y
+    return out

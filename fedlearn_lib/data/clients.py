@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -56,8 +56,9 @@ class Clients(_Fields):
         cls._check(x, y, n, p)
         return super().__new__(cls, x, y, n.cpu(), p.cpu())
 
-    def _replace(self, **given: Any) -> Self:
-        return type(self)(**(self._asdict() | given))  # checked again
+    @classmethod
+    def _make(cls, iterable: Iterable[Any]) -> Self:
+        return cls(*iterable)  # checked, and so is what _replace makes by it
 
     @staticmethod
     def _check(x: Tensor, y: Tensor, n: Tensor, p: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -121,8 +122,9 @@ class GaussianPopulation(_Rule):
         check_integers(0, seed=seed)
         return super().__new__(cls, m, d, shift, seed)
 
-    def _replace(self, **given: Any) -> Self:
-        return type(self)(**(self._asdict() | given))  # checked again
+    @classmethod
+    def _make(cls, iterable: Iterable[Any]) -> Self:
+        return cls(*iterable)  # checked, and so is what _replace makes by it
 
     @checked()
     def weights(self, ids: Tensor) -> Tensor:

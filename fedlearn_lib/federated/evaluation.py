@@ -98,7 +98,7 @@ def personal_models(state: OwnState) -> Params:
         )
     m = len(next(iter(state.own.values())))
     shared = {k: v.expand(m, *v.shape) for k, v in state.w.items()}
-    return shared | {k: v for k, v in state.own.items() if not k.startswith(CONTROL)}
+    return shared | {k: v for k, v in state.own.items() if k in shared or not k.startswith(CONTROL)}
 
 
 def _seen(train: Clients, batch: int | None, generator: torch.Generator | None) -> list[Seen]:

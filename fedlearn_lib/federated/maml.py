@@ -26,7 +26,8 @@ def hvp(loss: Loss, w: Params, batch: Batch, v: Params) -> Params:
     r"""Return $\nabla^2 f(w;D)\,v$ without forming the Hessian (Pearlmutter, 1994).
 
     The gradient of $w\mapsto\langle\nabla f(w;D),v\rangle$: two passes back, $v$ held fixed.
-    Like :func:`gradient` it can be differentiated again, in ``v`` too.
+    Like :func:`gradient` it can be differentiated again, in ``v`` too; a tensor that the loss holds
+    besides counts as fixed, unless ``w``, the batch or ``v`` requires grad.
 
     >>> loss = lambda w, batch: (w["w"] ** 3).sum()
     >>> hvp(loss, {"w": torch.tensor([2.0])}, None, {"w": torch.tensor([1.0])})

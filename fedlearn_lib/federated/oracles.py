@@ -30,7 +30,8 @@ def gradient(loss: Loss) -> Oracle:
     r"""Return the oracle $(w,(D,))\mapsto\nabla_w f(w;D)$.
 
     The result can be differentiated again, by ``torch.func`` and, where ``w`` or the batch
-    requires grad, by ``torch.autograd``; whatever else the loss holds counts as fixed there.
+    requires grad, by ``torch.autograd``. Where neither does, whatever else the loss holds counts
+    as fixed: put into ``w`` or the batch what you want a derivative in.
 
     >>> loss = lambda w, batch: 0.5 * (w["w"] ** 2).sum()
     >>> gradient(loss)({"w": torch.tensor([3.0])}, (None,))
@@ -96,7 +97,8 @@ def adapt(loss: Loss, w: Params, batch: Batch, alpha: float, steps: int = 1) -> 
 
     $$w^{0}=w,\qquad w^{s+1}=w^{s}-\alpha\nabla f_i(w^{s};D).$$
     With one step this is what Per-FedAvg prepares $w$ for; a client that was never seen does the
-    same. ``w`` is not changed, and the result is a differentiable function of it.
+    same. ``w`` is not changed, and the result is a differentiable function of it and the batch; a
+    tensor that the loss holds besides counts as fixed, unless one of the two requires grad.
 
     >>> loss = lambda w, batch: 0.5 * ((w["w"] - batch) ** 2).sum()
     >>> adapt(loss, {"w": torch.tensor([0.0])}, torch.tensor([8.0]), alpha=0.5, steps=2)

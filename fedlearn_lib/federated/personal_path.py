@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from fedlearn_lib._checked import checked_anywhere
-from fedlearn_lib._checks import check_positive
+from fedlearn_lib._checks import check_positive, check_unmarked
 from fedlearn_lib._explained import explained_call
 from fedlearn_lib.data.clients import Batch
 from fedlearn_lib.federated.algorithm import Algorithm, Kept, OwnState, State
@@ -48,6 +48,8 @@ def personal_path(
     penalty : $\Omega$, one for all leaves or one by name; ``None`` keeps a leaf shared. A group
         is a row of a leaf. See :class:`fedlearn_lib.L1` and :class:`fedlearn_lib.GroupL2`.
 
+    Names of parameters must not begin with ``dual.``.
+
     The models in use are :func:`path_models`. Ancestor: Xu et al., TPAMI 2019.
 
     >>> loss_slope = lambda w, draws: {"w": w["w"] - 4.0}
@@ -68,6 +70,7 @@ def personal_path(
         return axpy(-1.0, sent, w), {DUAL + k: v for k, v in V.items()}
 
     def own(w0: Params) -> Params:
+        check_unmarked(w0, DUAL)
         penalties_by_name(penalty, w0, None)  # refuses what does not fit
         return {DUAL + k: torch.zeros_like(v) for k, v in w0.items()}
 
@@ -101,9 +104,14 @@ def path_models(state: OwnState, *, kappa: float, penalty: Penalties = L1()) -> 
 
 
 def accounts_of(state: OwnState) -> Params:
-    """Return the accounts V by leaf, [m …]; empty for other methods."""
+    """Return the accounts V by leaf, [m …]; empty for other methods.
+
+    A leaf of the model whose name begins with the mark is no account.
+    """
     own = state.own if isinstance(state, OwnState) else {}
-    return {k.removeprefix(DUAL): v for k, v in own.items() if k.startswith(DUAL)}
+    return {
+        k.removeprefix(DUAL): v for k, v in own.items() if k.startswith(DUAL) and k not in state.w
+    }
 
 
 def _deviation(V: Params, kappa: float, penalty: Penalties) -> Params:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from fedlearn_lib._checked import checked_anywhere
+from fedlearn_lib._checks import check_unmarked
 from fedlearn_lib.data.clients import Batch
 from fedlearn_lib.federated.algorithm import Algorithm, Kept, State
 from fedlearn_lib.federated.fedavg import fedavg
@@ -40,6 +41,8 @@ def scaffold(
     ----------
     share : $r$, the cohort's share of the clients; the paper's $|S|/N$, with uniform weights.
 
+    Names of parameters must not begin with ``control.``.
+
     Karimireddy, Kale, Mohri, Reddi, Stich, Suresh, ICML 2020, Algorithm 1.
 
     >>> oracle = lambda w, draws: {"w": w["w"] - 4.0}
@@ -66,8 +69,12 @@ def scaffold(
         moved = average.server(State(state.w, state.round), change)
         return ScaffoldState(moved.w, axpy(share, gap, state.control), moved.round)
 
+    def init(w0: Params) -> ScaffoldState:
+        check_unmarked(w0, CONTROL)
+        return ScaffoldState(w0, {k: torch.zeros_like(v) for k, v in w0.items()})
+
     return Algorithm(
-        init=lambda w0: ScaffoldState(w0, {k: torch.zeros_like(v) for k, v in w0.items()}),
+        init=init,
         client=client,
         server=server,
         own=lambda w0: _marked({k: torch.zeros_like(v) for k, v in w0.items()}),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fedlearn_lib._checked import checked_anywhere
-from fedlearn_lib._checks import check_integers, check_positive
+from fedlearn_lib._checks import check_integers, check_positive, check_unmarked
 from fedlearn_lib.data.clients import Batch
 from fedlearn_lib.federated.algorithm import Algorithm
 from fedlearn_lib.federated.fedavg import fedavg
@@ -85,11 +85,7 @@ def sparse_start(
         return {k: one for k, one in by_name.items() if one is not None}
 
     def init(w0: Params) -> SparseState:
-        if marked := sorted(k for k in w0 if k.startswith((DUAL, GAMMA))):
-            raise ValueError(
-                f"w0 must have no names that begin with {DUAL!r} or {GAMMA!r}, which mark what "
-                f"travels beside the model, got {marked}; rename these parts of the model"
-            )
+        check_unmarked(w0, DUAL, GAMMA)
         zero, copy = ({k: torch.zeros_like(w0[k]) for k in split_of(w0)} for _ in range(2))
         return SparseState(w0, zero, copy)
 

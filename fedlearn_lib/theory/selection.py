@@ -163,16 +163,16 @@ def selection_bound(
     Parameters
     ----------
     lr : $\alpha$; 0 is the differential inclusion, and with ``kappa`` infinite its limit.
-    delta : $\delta$, between 0 and 1.
+    delta : $\delta$, between 0 and 1/2; from 1/2 on nothing would be promised.
 
     >>> X, beta = 20 * torch.eye(400), torch.cat([torch.full((4,), 3.0), torch.zeros(396)])
     >>> bound = selection_bound(X, beta, sigma=1.0)
     >>> round(bound.first, 2), round(bound.last, 2), round(bound.probability, 2)
     (1.26, 4.72, 0.9)
     """
-    if not (0 < delta < 1 and 0 <= sigma < math.inf and 0 <= lr < math.inf):
+    if not (0 < delta < 0.5 and 0 <= sigma < math.inf and 0 <= lr < math.inf):
         raise ValueError(
-            "delta must lie between 0 and 1, sigma and lr must be finite and not negative, got "
+            "delta must lie between 0 and 1/2, sigma and lr must be finite and not negative, got "
             f"{delta!r}, {sigma!r} and {lr!r}; correct them"
         )
     _check_kappa(kappa)

@@ -26,15 +26,24 @@
     });
   };
 
-  const fit = (slide) => {
+  // A live figure draws itself anew, a frame later, when its room changes.
+  const frame = () => new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); setTimeout(done, 200); });
+  const holds = async (slide, size) => {
+    if (slide.dataset.kind !== "live") return fits(slide, size);
+    fits(slide, size);
+    await frame();
+    return fits(slide, size);
+  };
+
+  const fit = async (slide) => {
     let [low, high] = [LEAST, MOST[slide.dataset.kind] ?? 1];
-    if (!fits(slide, high)) {
+    if (!(await holds(slide, high))) {
       while (high - low > 0.02) {
         const middle = (low + high) / 2;
-        if (fits(slide, middle)) low = middle;
+        if (await holds(slide, middle)) low = middle;
         else high = middle;
       }
-      slide.dataset.fits = String(fits(slide, low));
+      slide.dataset.fits = String(await holds(slide, low));
     } else slide.dataset.fits = "true";
     slide.dataset.size = slide.querySelector("article").style.zoom;
   };
@@ -49,7 +58,7 @@
       .reveal .slides section.slide.measured { display: block !important; position: absolute; top: 0; left: 0 }`;
     for (const slide of slides) {
       slide.classList.add("measured");
-      fit(slide);
+      await fit(slide);
       slide.classList.remove("measured");
     }
     shown.remove();

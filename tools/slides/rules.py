@@ -285,18 +285,41 @@ def code(cell: Tag, name: str) -> list[Slide]:
 
 
 def figures(cell: Tag) -> list[Tag]:
-    return cell.select(".cell_output > .text_html, .cell_output > img")
+    return cell.select(".cell_output > .text_html, .cell_output > img:not(.only-dark)")
 
 
 def figure(shown: Tag, near: Tag | None, name: str) -> Slide:
-    """A figure on a slide of its own; an image has no caption but the text beside it."""
+    """A figure on a slide of its own; an image with its twin for a dark page, and its caption.
+
+    >>> page = '<img class="only-light" src="a"><img class="only-dark" loading="lazy" src="b">'
+    >>> soup = BeautifulSoup(f"<p><em>It falls.</em> See Lemma 1.</p>{page}", "html.parser")
+    >>> figure(soup.img, soup.p, "Paths").body
+    '<figure><img class="only-light" src="a"/><img class="only-dark" src="b"/><figcaption>It ...'
+    """
     kind = "live" if shown.select(".fl-figure") else "figure"
-    words = shown.find("figcaption")
-    if words is None and shown.name == "img" and near is not None:
-        caption = f"<figcaption>{sentences(near, 150)}</figcaption>"
-        return Slide(kind, name, f"<figure>{clean(shown)}{caption}</figure>")
+    if shown.name == "img":
+        night = shown.find_next_sibling("img", class_="only-dark")
+        both = [shown, night] if isinstance(night, Tag) else [shown]
+        for image in both:
+            image.attrs.pop("loading", None)  # the deck waits for its images
+        return Slide(kind, name, f"<figure>{html(*both)}{caption(near)}</figure>")
     # An output keeps its names: its script looks for them.
     return Slide(kind, name, str(shown))
+
+
+def caption(near: Tag | None) -> str:
+    """Return the caption of the image above a paragraph: sentences in italics that it begins with.
+
+    >>> page = "<p><em>It falls.</em> See.</p><p><em>So</em> it is.</p>"
+    >>> [caption(paragraph) for paragraph in BeautifulSoup(page, "html.parser").select("p")]
+    ['<figcaption>It falls.</figcaption>', '']
+    """
+    said = near.find(True, recursive=False) if near else None
+    if near is None or not isinstance(said, Tag) or said.name != "em":
+        return ""
+    words = text(said)
+    whole = text(near).startswith(words) and words.endswith(".")
+    return f"<figcaption>{clean(said).decode_contents()}</figcaption>" if whole else ""
 
 
 def quiz(box: Tag, name: str) -> Slide:
@@ -365,7 +388,6 @@ def section_slides(section: Tag, deep: set[str]) -> list[Slide]:
     under = name
     at: dict[str, Slide] = {}  # where a result's proof and check go
     for k, one in enumerate(parts):
-        near = [p for p in (*parts[k + 1 : k + 2], *reversed(parts[:k])) if p.name == "p"]
         if one.name == "h3":
             under = text(clean(one))
         elif has(one, "result"):
@@ -384,7 +406,8 @@ def section_slides(section: Tag, deep: set[str]) -> list[Slide]:
             made.append(Slide("figure", under, str(one)))
         elif has(one, "cell"):
             shown = figures(one)
-            made += [figure(item, near[0] if near else None, under) for item in shown]
+            near = parts[k + 1] if k + 1 < len(parts) and parts[k + 1].name == "p" else None
+            made += [figure(item, near, under) for item in shown]
             held = one.select(".cell_output .pst-scrollable-table-container")
             parts_of = [part for table in held for part in tables(table)]
             made += [Slide("table", under, titled(under, part)) for part in parts_of]

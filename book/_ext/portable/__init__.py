@@ -20,6 +20,7 @@ from portable import (
     links,
     live,
     mathematics,
+    night,
     pages,
     published,
     quiz,
@@ -38,7 +39,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     parts = (
         domain, folds, quiz, cells, boxes, evidence, citations, pages, docstrings, library, live,
         mathematics, typography, links, uses, index, cards, status, site, search, access, published,
-        sharing, swift, answers,
+        sharing, swift, answers, night,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

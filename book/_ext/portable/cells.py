@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ _FOLDED = {
     "setup": ("input", "Set-up: install what is missing, import, fix the seed"),
     "hide-input": ("input", "Show the code"),
 }
+_COMMENT = (nodes.paragraph, nodes.math_block, nodes.bullet_list, nodes.enumerated_list)
 _TITLE = re.compile(r"^#\s?@title (.+?)(?: \{.*\})?\n")
 _CHECK = re.compile(r"^# (Check of \w+ \d+\.\d+)\b(?!, continued)")
 
@@ -33,12 +35,13 @@ class Cells(SphinxTransform):
     default_priority = 210
 
     def apply(self, **kwargs: Any) -> None:
-        for cell in self.document.findall(_is_cell):
+        for cell in list(self.document.findall(_is_cell)):
             source = next(iter(cell.findall(nodes.literal_block)), None)
             if source is not None:
                 self._fold(cell, source)
                 self._anchor(cell, source.astext())
             self._images(cell)
+            self._comment(cell)
         path = Path(self.env.doc2path(self.env.docname))
         if path.suffix == ".ipynb":
             self._balance(path)
@@ -55,6 +58,14 @@ class Cells(SphinxTransform):
             mode, name = _FOLDED[tag]
             prompt = title.group(1) if title else name
             cell["hide_mode"], cell["prompt_show"], cell["prompt_hide"] = mode, prompt, prompt
+
+    def _comment(self, cell: nodes.container) -> None:
+        """Move what is said about a solution into its fold, where it tells nobody the answer."""
+        if "solution" in cell["cell_metadata"].get("tags", []):
+            rest = cell.parent[cell.parent.index(cell) + 1 :]
+            for node in takewhile(lambda node: isinstance(node, _COMMENT), rest):
+                cell.parent.remove(node)
+                cell.append(node)
 
     def _anchor(self, cell: nodes.container, text: str) -> None:
         check = _CHECK.match(text)

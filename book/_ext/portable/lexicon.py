@@ -17,13 +17,13 @@ _ALL = range(1, 100)
 
 # Words that mean something else in other chapters; those that a text also uses as verbs.
 ONLY: dict[str, Collection[int]] = {
-    "Account": (8,), "Anchor": (7,), "Certificate (of a path)": (8, 9), "Closed mask": (13,),
-    "Coupling": (2, 6), "Departure": (8, 9), "Entry": (11,), "First order (FO)": (3, 4),
-    "Knot": (8, 9, 10), "Pool": (2, 6), "Residual": (5,), "Rewinding": (13,),
-    "Round": range(1, 8), "Start": range(3, 8), "Support": range(8, 14),
-    "Total variation": range(1, 8),
+    "Account": (8, 14, 15, 16), "Anchor": (7,), "Certificate (of a path)": (8, 9),
+    "Closed mask": (13,), "Coupling": (2, 6), "Departure": (8, 9), "Entry": (11, 14),
+    "First order (FO)": (3, 4, 15), "Knot": (8, 9, 10, 14), "Pool": (2, 6, 14), "Residual": (5,),
+    "Rewinding": (13,), "Round": (*range(1, 8), 14, 15, 16), "Start": (*range(3, 8), 14),
+    "Support": range(8, 17), "Total variation": (*range(1, 8), 16),
 }  # fmt: skip
-NOUNS = ("Anchor", "Departure", "Entry", "Pool", "Residual", "Round", "Start", "Support")
+NOUNS = ("Account", "Anchor", "Departure", "Entry", "Pool", "Residual", "Round", "Start", "Support")
 # Letters that a chapter uses for something else as well.
 OTHERWISE = {5: ("a",), 6: (r"\rho",)}
 
