@@ -27,6 +27,8 @@ TABLES: dict[str, Callable[[], Table]] = {
         "images", ["two groups", "dirichlet 0.3"], "FedAvg + ft"
     ),
     "first_leaves()": log.first_leaves,
+    "writers()": log.writers,
+    "drawers()": log.drawers,
 }
 
 

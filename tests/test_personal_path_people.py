@@ -15,7 +15,16 @@ from toy_clients import ragged_clients
 from fedlearn_book.reproductions import compared, omniglot_clients, omniglot_starts
 from fedlearn_book.reproductions import personal_path_people as people
 from fedlearn_book.reproductions.personal_path_rounds import penalties
-from fedlearn_book.reproductions.protocol import METHODS, STEPS, World, curve, starts, train, walk
+from fedlearn_book.reproductions.protocol import (
+    METHODS,
+    STEPS,
+    World,
+    curve,
+    judge,
+    starts,
+    train,
+    walk,
+)
 from fedlearn_book.reproductions.protocol_path import used_on_path
 from fedlearn_lib import gradient, loss_of, parameters_of
 from fedlearn_lib.federated import path_models
@@ -135,7 +144,7 @@ def test_what_is_reported_is_not_what_was_chosen_on(monkeypatch: pytest.MonkeyPa
     world = tiny()
     x = [ragged_clients([6, 5, 7], seed=s) for s in (8, 9)]
     other = world._replace(new=(x[0], x[1]))
-    judged = [people.judge("path, entries", [one], people.PATHS) for one in (world, other)]
+    judged = [judge("path, entries", [one], people.PATHS) for one in (world, other)]
     assert judged[0] == judged[1]
     score = partial(people.score_writers, "path, entries", chosen=judged[0])
     assert score(world)["personal"][:2] != score(other)["personal"][:2]

@@ -93,6 +93,27 @@ def networks(name: str, worlds: Sequence[str], against: str) -> Table:
     return {"columns": ["method", *heads], "rows": rows}
 
 
+def writers() -> Table:
+    """Writers of digits: accuracy, differences within a seed, own numbers; not the worst tenth."""
+    content = read("personal_path_writers")["table"]
+    keep = [k for k, head in enumerate(content["columns"]) if head != "worst"]
+    rows = [content["columns"], *content["rows"]]
+    heads, *rows = [[row[k] for k in keep] for row in rows]
+    return {"columns": heads, "rows": rows}
+
+
+def drawers() -> Table:
+    """Omniglot: accuracy of three kinds of people after at most 3 and at most 30 steps."""
+    stored = read("personal_path_omniglot")["table"]["rows"]
+    rows = []
+    for method in dict.fromkeys(row[1] for row in stored):
+        own = [row for row in stored if row[1] == method]
+        rows.append([method, *(accuracy for row in own for accuracy in row[2:4])])
+    who = ("trained", "same alphabets", "new alphabets")
+    heads = [f"{one}, {most} steps" for one in who for most in (3, 30)]
+    return {"columns": ["method", *heads], "rows": rows}
+
+
 def hospitals() -> Table:
     """Log loss against fine-tuning and against own intercepts, accuracy, personal numbers."""
     own, rows = [one["scores"] for one in results("hospitals", "hospitals")], []
