@@ -109,7 +109,7 @@ def test_convolutional_round_against_a_peer(compare) -> None:
         lambda: run(
             algorithm, w0, clients, rounds=1, steps=STEPS, batch=BATCH, generator=g, how="loop"
         ),
-        least=1.2,
+        least=0.95,  # equal up to noise: both spend their time in the same convolutions
     )
 
 
