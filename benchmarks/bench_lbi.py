@@ -40,8 +40,9 @@ def loop(X: torch.Tensor, y: torch.Tensor, lr: float, steps: int) -> Callable[[]
 
 @pytest.mark.parametrize(
     ("n", "p", "steps", "least"),
-    [(200, 1000, 1500, 1.5), (100, 4000, 2500, 3.0), (2000, 5000, 400, 4.0)],
-)
+    [(40, 200, 1500, 0.9), (80, 1000, 1500, 0.9), (200, 1000, 1500, 1.5), (100, 4000, 2500, 3.0),
+     (2000, 5000, 400, 4.0)],
+)  # fmt: skip
 def test_lbi(n: int, p: int, steps: int, least: float, compare) -> None:
     X, y = problem(n, p)
     ours = lambda: lbi_path(X, y, kappa=KAPPA, steps=steps, every=steps)  # noqa: E731

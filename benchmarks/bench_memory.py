@@ -1,4 +1,7 @@
-"""The peak memory of ``run`` belongs to a part of a cohort: more clients, the same peak."""
+"""The peak memory of ``run`` belongs to a part of a cohort: more clients, the same peak.
+
+And clients of very different size take the memory of their samples.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ import json, re, sys, tracemalloc, torch
 from pathlib import Path
 from fedlearn_lib import fedavg, gradient, logistic, loss_of, parameters_of, run
 from fedlearn_lib.data import GaussianPopulation
-from fedlearn_lib.federated import averaging
-m, cohort, averaging.DRAWN = (int(word) for word in sys.argv[1:])
+from fedlearn_lib.federated import mapping
+m, cohort, mapping.DRAWN = (int(word) for word in sys.argv[1:])
 model = logistic(200, 2)
 def go(m, cohort):
     run(fedavg(gradient(loss_of(model)), lr=0.1), parameters_of(model),
@@ -28,6 +31,37 @@ go(m, cohort)
 rss = peak() - start
 print(json.dumps({"rss": rss / 1024, "python": tracemalloc.get_traced_memory()[1] / 2**20}))
 """
+
+
+RAGGED = """
+import json, re, torch
+from pathlib import Path
+from fedlearn_lib import fedavg, gradient, logistic, loss_of, parameters_of, run
+from fedlearn_lib.data import FlatClients
+model = logistic(784, 10)
+def go(sizes):
+    n = sum(sizes)
+    clients = FlatClients.of(torch.rand(n, 784), torch.arange(n) % 10, torch.arange(n).split(sizes))
+    run(fedavg(gradient(loss_of(model)), lr=0.1), parameters_of(model), clients, rounds=3,
+        cohort=20, steps=10, batch=20, generator=torch.Generator().manual_seed(0))
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+torch.set_num_threads(1)
+go([10] * 20)
+start = peak()
+go([20_000] + [1] * 200)
+print(json.dumps((peak() - start) / 1024))
+"""
+
+
+def test_clients_of_very_different_size(benchmark, capsys) -> None:
+    """One client of 20,000 images and 200 of one: 63 MB of images, padded 12.6 GB."""
+    out = subprocess.run([sys.executable, "-c", RAGGED], check=True, capture_output=True, text=True)
+    mb = benchmark.extra_info["MB"] = float(json.loads(out.stdout))
+    with capsys.disabled():
+        print(f"\n  MB: {mb:.0f}")
+    benchmark.pedantic(lambda: None, rounds=1)
+    assert 100 < mb < 200  # the pool of images, the clients' copy, and a part of a cohort
 
 
 def peak(m: int, cohort: int, drawn: int = 2**25) -> dict[str, float]:

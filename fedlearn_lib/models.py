@@ -179,11 +179,13 @@ def _pure(model: nn.Module) -> Callable[[Params, Tensor], Tensor]:
     """The model as a function of ``w`` and inputs, once it is sure to be one of nothing else."""
     _check_pure(model)
     shapes = {name: value.shape for name, value in model.named_parameters()}
+    tied = len(list(model.named_parameters(remove_duplicate=False))) > len(shapes)
 
     def outputs(w: Params, x: Tensor) -> Tensor:
         if w.keys() != shapes.keys() or any(w[name].shape != shapes[name] for name in shapes):
             _refuse(w, shapes)
-        found: Tensor = functional_call(model, w, (x,))
+        # looking for tied weights in each call would take a tenth of a small network's step
+        found: Tensor = functional_call(model, w, (x,), tie_weights=tied)
         return found
 
     return outputs

@@ -53,9 +53,14 @@ def test_an_unlisted_mistake_shows_both_numbers(name: str, capsys) -> None:
     assert "the answer is" in capsys.readouterr().out
 
 
-def test_an_unknown_exercise_is_refused() -> None:
-    with pytest.raises(ValueError, match="client weights"):
-        check("no such exercise", lambda: 0)
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [("qqq", r"\['absorbed bias', .*'client weights'"), (["client weights"], "'client weights'"),
+     ("client weigths", r"of \['client weights'\]$")],
+)  # fmt: skip
+def test_an_unknown_exercise_is_refused(name, offered: str) -> None:
+    with pytest.raises(ValueError, match=rf"name must be that of an exercise, got .*{offered}"):
+        check(name, lambda: 0)
 
 
 # ----- answers of another kind -------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 The names are found by introspection, so that a new one cannot be forgotten. A case is right if the
 call returns something finite, if ValueError or TypeError names the argument, or if the error is
-that of a function which the caller passed. ``PYTHONPATH=. python tests/test_fuzz.py`` counts the
+that of a function which the caller passed. The book's shelf is not tried here: what a reader gives
+it is an answer, a setting of a figure or a number of a run, and the tests of exercises, figures and
+reproductions hold its errors. ``PYTHONPATH=. python tests/test_fuzz.py`` counts the
 outcomes; with names of entries it shows only theirs.
 """
 

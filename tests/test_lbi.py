@@ -18,6 +18,7 @@ from fedlearn_lib.sparse import (
     largest_curvature,
     lbi,
     lbi_max_lr,
+    lbi_squared,
     validation_curve,
 )
 from fedlearn_lib.sparse.curvature import squared_norm
@@ -46,6 +47,13 @@ def plain(X, y, *, kappa, lr, steps, free=(), mean=lambda u: u):
     return torch.tensor(np.array(seen))
 
 
+@pytest.fixture(params=[0, lbi_squared.SMALL], ids=["in blocks", "as written"])
+def _both_ways(request, monkeypatch) -> None:
+    """Small data take steps as they are written; here they take blocks, too."""
+    monkeypatch.setattr(lbi_squared, "SMALL", request.param)
+
+
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize(("n", "p"), [(60, 20), (30, 80), (50, 50), (5, 12)])
 @pytest.mark.parametrize("free", [(), (2, 4)])
 @pytest.mark.parametrize("kappa", [1.0, 20.0])
@@ -62,6 +70,7 @@ def test_the_path_is_the_plain_recursion(n: int, p: int, free, kappa: float) -> 
     assert int((wanted != 0).any(0).sum()) >= 3  # something entered
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_more_variables_may_enter_than_there_are_samples() -> None:
     """Then the run is finished by plain steps, from the same state."""
     X, y, _ = problem(6, 30, noise=2.0)
@@ -80,6 +89,7 @@ def test_a_path_that_has_left_the_floats_says_which_step_is_too_long() -> None:
     assert [warning.filename for warning in said] == [__file__]
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_without_data_or_before_the_first_entry_nothing_moves() -> None:
     X, y, _ = problem(20, 5)
     assert float(lbi_path(X, 0 * y, kappa=2.0, steps=50).w.abs().max()) == 0.0
@@ -89,6 +99,7 @@ def test_without_data_or_before_the_first_entry_nothing_moves() -> None:
     assert lbi_path(0 * X, y, kappa=2.0, steps=3).w.abs().max() == 0.0
 
 
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("every", [1, 7, 100, 1000])
 def test_recording_every_so_many_steps_takes_rows_of_the_whole_path(every: int) -> None:
     X, y, _ = problem(40, 15)

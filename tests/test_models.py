@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -60,6 +62,16 @@ def test_inside_and_outside_vmap_the_gradient_is_the_same(name: str) -> None:
     w, oracle = parameters_of(model), gradient(loss_of(model))
     inside = torch.func.vmap(lambda x, y: oracle(w, ((x, y),)))(x[None], y[None])
     assert_close({key: value[0] for key, value in inside.items()}, oracle(w, ((x, y),)), 1e-12)
+
+
+def test_a_weight_with_two_names_is_one_parameter() -> None:
+    """An encoder and a decoder that share their weight: both must see that of w."""
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Tanh(), nn.Linear(3, 3, bias=False))
+    model[2].weight = model[0].weight
+    w, x = {"0.weight": torch.eye(3) / 2}, torch.ones(1, 3)
+    assert parameters_of(model).keys() == w.keys()
+    loss = loss_of(model, lambda outputs, y: outputs.sum())
+    assert float(loss(w, (x, x))) == pytest.approx(3 * 0.5 * math.tanh(0.5))
 
 
 def test_a_parameter_that_the_loss_ignores_has_slope_zero() -> None:

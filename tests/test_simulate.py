@@ -67,6 +67,19 @@ def test_run_is_the_loop_written_out() -> None:
     assert state.round == 3
 
 
+@pytest.mark.parametrize("how", ["vmap", "loop"])
+@pytest.mark.parametrize("keeps", [False, True])
+def test_no_graph_grows_over_the_rounds(keeps: bool, how: str) -> None:
+    """A loss may hold a tensor that requires grad, such as the weights of a fixed network."""
+    scale = torch.tensor(1.0, requires_grad=True)
+    slope = gradient(lambda w, batch: scale * quadratic_loss(w, batch))
+    method = ditto(slope, lr=0.1, lam=0.5) if keeps else fedavg(slope, lr=0.1)
+    clients = quadratics(2, 3)
+    state, _ = run(method, W0, clients, rounds=2, steps=2, batch=1, generator=seeded(), how=how)
+    kept = state.own if keeps else {}
+    assert not any(v.requires_grad for v in [*state.w.values(), *kept.values()])
+
+
 def test_runs_repeat_with_the_seed_and_differ_without() -> None:
     clients = ragged_clients([5, 3, 8, 2])
     model = logistic(4, 3).double()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -50,8 +51,9 @@ def check(name: str, attempt: Callable[..., Any], *, strict: bool = False) -> bo
 
 def _complaint(name: str, attempt: Callable[..., Any]) -> str:
     """Return what is wrong with an attempt, nothing if it is right."""
-    if name not in EXERCISES:
-        raise ValueError(f"name must be one of {sorted(EXERCISES)}, got {name!r}")
+    if not isinstance(name, str) or name not in EXERCISES:
+        near = get_close_matches(str(name), EXERCISES) or sorted(EXERCISES)
+        raise ValueError(f"name must be that of an exercise, got {name!r}; take one of {near}")
     if not callable(attempt):
         raise ValueError(
             f"attempt must be your function, got {type(attempt).__name__}; pass it without calling "

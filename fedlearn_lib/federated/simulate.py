@@ -132,6 +132,7 @@ def _round(
     """Send, let the cohort work part by part, add up what comes back; put back what clients keep.
 
     ``parts`` are numbers and weights of clients. One part's batches and messages are in memory.
+    If a loss holds a tensor that requires grad, its graph ends here and does not grow over rounds.
     """
     sent, mean = algorithm.send(server), Params()
     own = own and {k: v.clone() for k, v in own.items()}
@@ -140,8 +141,8 @@ def _round(
         answer: Params | Kept = map_clients(algorithm.client, sent, draw(ids), own=rows, how=how)
         messages, kept = answer if isinstance(answer, tuple) else (answer, {})
         for k, v in (own or {}).items():
-            v.index_copy_(0, ids.to(v.device), kept[k])
-        some = weighted_sum(messages, share)
+            v.index_copy_(0, ids.to(v.device), kept[k].detach())
+        some = {k: v.detach() for k, v in weighted_sum(messages, share).items()}
         mean = axpy(1.0, some, mean) if mean else some
     return algorithm.server(server, mean), own
 

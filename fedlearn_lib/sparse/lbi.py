@@ -59,7 +59,7 @@ def lbi(
     """
     _check_numbers(kappa, lr, steps, every, len(beta0.flatten()))
     w = beta0.new_zeros(len(recorded(steps, every)), *beta0.shape)
-    _loop(gradient, beta0 / kappa, penalty or L1(), kappa, lr, 0, steps, every, w)
+    _loop(gradient, beta0 / kappa, penalty or L1(), kappa, lr, steps, every, w)
     warn_of_divergence(
         [w[-1]],
         f"a step of lr={lr:g} is probably too long for kappa={kappa:g}; below 2/(kappa L), with "
@@ -118,14 +118,14 @@ def lbi_path(
     thresholds = X.new_ones(X.shape[1])
     thresholds[check_columns("free", free, X.shape[1])] = 0.0
     t = recorded(steps, every).to(X.dtype) * lr
-    w, k, z = X.new_zeros(len(t), X.shape[1]), 0, X.new_zeros(X.shape[1])
-    if loss == "squared" and X.device.type == "cpu":  # fast, for the first n entries
-        task = Task(X.numpy(), (X.T @ y / len(y)).numpy(), thresholds.numpy(), kappa, lr)
-        k, dual = run_squared(task, Record(w.numpy(), every, steps))
-        z = torch.from_numpy(dual)
+    w = X.new_zeros(len(t), X.shape[1])
+    if loss == "squared" and X.device.type == "cpu":
+        arrays = (part.numpy() for part in (X, y, X.T @ y / len(y), thresholds))
+        run_squared(Task(*arrays, kappa, lr), Record(w.numpy(), every, steps))
+        return Path(t, w, w)
     mean = torch.sigmoid if loss == "logistic" else torch.Tensor.clone
     gradient = lambda beta: X.T @ (mean(X @ beta) - y) / len(y)  # noqa: E731
-    _loop(gradient, z, L1(weights=thresholds), kappa, lr, k, steps, every, w)
+    _loop(gradient, X.new_zeros(len(w[0])), L1(weights=thresholds), kappa, lr, steps, every, w)
     return Path(t, w, w)
 
 
@@ -135,18 +135,16 @@ def _loop(
     penalty: Penalty,
     kappa: float,
     lr: float,
-    k: int,
     steps: int,
     every: int,
     out: Tensor,
 ) -> None:
-    """Go on from the dual z after k steps, and fill the rows of ``out`` that come later."""
+    """Begin with the dual z and fill the rows of ``out``."""
     beta = kappa * penalty.prox(z)
-    while k < steps:
+    for k in range(1, steps + 1):
         check_slope(slope := gradient(beta), z)
         z = z - lr * slope
         beta = kappa * penalty.prox(z)
-        k += 1
         if k % every == 0 or k == steps:
             out[-1 if k == steps else k // every - 1] = beta
 

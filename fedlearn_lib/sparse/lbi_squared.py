@@ -3,7 +3,9 @@ r"""Linearized Bregman iterations for the squared loss, fast: most steps touch f
 Let $E$ be the variables that have been nonzero so far, $G=X^\top X/n$ and $c=X^\top y/n$. As long
 as nothing enters, $z_{k+i}=z_k+\alpha(ic-G_{\cdot E}B_i)$ with $B_i$ the sum of the last $i$
 coefficients on $E$. So a block of steps runs on $E$ alone, one matrix product then gives all other
-entries of $z$ for the whole block, and the first of them that leaves its threshold ends it.
+entries of $z$ for the whole block, and the first of them that leaves its threshold ends it. For
+small data, and once more than $n$ variables have entered, this saves nothing, and steps are taken
+as they are written.
 
 In the code ``basis`` holds what the dual is made of: the rows $z$, $\alpha c$ and
 $-\alpha G_{j\cdot}$ for $j\in E$, [2 + a, p]. Arrays on $E$ are small, and there NumPy's calls cost
@@ -23,6 +25,7 @@ Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 FIRST, LEAST, MOST = 16, 8, 512  # steps of the first block, of the shortest and of the longest
+SMALL = 1 << 17  # entries of X for which a step costs less than what leads around it
 CACHED = 1 << 17  # entries of z that a processor looks at together, so that they stay in its cache
 
 
@@ -30,6 +33,7 @@ class Task(NamedTuple):
     r"""What stays the same in a run: the data, $c$ [p], the thresholds [p], $\kappa$, $\alpha$."""
 
     X: Array
+    y: Array
     c: Array
     thresholds: Array
     kappa: float
@@ -52,11 +56,14 @@ class Record(NamedTuple):
 
 
 @np.errstate(over="ignore", invalid="ignore")  # who asks for an unstable step may see it diverge
-def run_squared(task: Task, record: Record) -> tuple[int, Array]:
-    """Write a run down; return the step and the dual z at which it ends.
+def run_squared(task: Task, record: Record) -> None:
+    """Write a run down."""
+    k, z = _in_blocks(task, record) if task.X.size > SMALL else (0, np.zeros_like(task.c))
+    _go_on(task, record, k, z)
 
-    It ends at the last step, or at the first at which more than n variables have entered.
-    """
+
+def _in_blocks(task: Task, record: Record) -> tuple[int, Array]:
+    """Write down a run until it ends or more than n variables have entered: that step, z there."""
     E, basis = np.empty(0, np.intp), np.stack([np.zeros_like(task.c), task.lr * task.c])
     E, basis = _enter(task, E, basis, task.thresholds == 0)
     k = 0 if len(E) else _steps_before_the_first_entry(task, record.steps)
@@ -90,12 +97,27 @@ def _inside(task: Task, basis: Array, E: Numbers, m: int) -> tuple[Array, Array]
     z, push, pull = basis[0], basis[1], basis[2:]
     betas, factors = np.empty((m, len(E))), np.ones((m, 2 + len(E)))
     factors[:, 1] = np.arange(1, m + 1)
-    beta, total = _beta(task, z, E), np.zeros(len(E))
+    beta, total, thresholds = _beta(task, z, E), np.zeros(len(E)), task.thresholds[E]
     for i in range(m):
         total = np.add(total, beta, out=factors[i, 2:])
         z = pull @ beta + z + push
-        betas[i] = beta = _beta(task, z, E)
+        betas[i] = beta = task.kappa * soft_threshold(z, thresholds)
     return betas, factors
+
+
+def _go_on(task: Task, record: Record, k: int, z: Array) -> None:
+    """Take the steps after the k-th on all variables, $z$ being the dual there."""
+    everybody, X, y, step = np.arange(len(z)), task.X, task.y, task.lr / len(task.y)
+    beta = _beta(task, z, everybody)
+    thresholds = task.thresholds if (task.thresholds != 1).any() else 1.0  # quicker than an array
+    betas = np.empty((min(MOST, max(LEAST, CACHED // len(z))), len(z)))
+    while k < record.steps:
+        some = betas[: record.steps - k]
+        for row in some:
+            z = z + X.T @ (step * (y - X @ beta))
+            beta = np.multiply(task.kappa, soft_threshold(z, thresholds), out=row)
+        record.write(some, everybody, after=k)
+        k += len(some)
 
 
 def _beta(task: Task, z: Array, E: Numbers) -> Array:

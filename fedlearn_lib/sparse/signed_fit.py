@@ -27,6 +27,8 @@ NOTHING = 1e-10
 LEAVES = 0.01 * NOTHING
 #: Gains that differ by less than this part are equal: copies of a column, up to rounding.
 ALIKE = 1e-12
+#: From so many entries on X is stored by columns, which makes each knot's pass over it shorter.
+LARGE = 1 << 20
 #: A projection that leaves less than this part of a column has lost digits, and is repeated.
 CANCELS = 0.7
 
@@ -48,6 +50,8 @@ class Data(NamedTuple):
 def data_of(X: Tensor, y: Tensor) -> Data:
     """Take the data of a linear model to float64, and refuse columns too long for it."""
     A, b = (part.detach().double().numpy() for part in (X, y))
+    if A.size > LARGE:
+        A = np.asfortranarray(A)
     norms = np.sqrt(np.einsum("ij,ij->j", A, A))  # in one pass
     check_finite("X", torch.from_numpy(norms))
     return Data(A, b, norms, NOTHING * norms * np.linalg.norm(b) / len(b))
