@@ -14,24 +14,29 @@ from tools.slides.rules import Slide
 
 LEAST = 0.65  # the smallest type: 19 of the slide's 720 pixels
 # Goes to every slide and says what of it lies outside the screen, or is smaller than one can read.
-SHOWN = """(least) => [...document.querySelectorAll("section.slide")].flatMap((slide) => {
-  const { h, v } = Reveal.getIndices(slide);
-  Reveal.slide(h, v, 99);
-  const article = slide.querySelector("article"), size = Number(article.style.zoom);
-  const at = (node) => node.getBoundingClientRect();
-  const said = [];
-  if (at(slide).width !== 1280 || at(slide).height !== 720) said.push("is not shown");
-  if (at(article).top < 20 || at(article).bottom > 700) said.push("is higher than the screen");
-  if (!(size >= least)) said.push(`is shrunk to ${size}`);
-  for (const node of article.querySelectorAll("pre, table, math, .fl-broad, .fl-wide, img")) {
-    if (!node.checkVisibility()) continue; // the twin of a plot for the other theme
-    const { left, right } = at(node), cut = node.scrollWidth > node.clientWidth + 1;
-    if (right > 1262 || left < 18) said.push(`cuts ${node.localName} at the side`);
-    if (cut && node.localName === "pre") said.push("hides a part of a line");
+# A live figure draws itself a frame after it has come on.
+SHOWN = """async (least) => {
+  const found = [], at = (node) => node.getBoundingClientRect();
+  const frame = () => new Promise(requestAnimationFrame);
+  for (const slide of document.querySelectorAll("section.slide")) {
+    const { h, v } = Reveal.getIndices(slide);
+    Reveal.slide(h, v, 99);
+    if (slide.dataset.kind === "live") await frame().then(frame);
+    const article = slide.querySelector("article"), size = Number(article.style.zoom);
+    const say = (words) => found.push(`${h}/${v ?? 0} (${slide.dataset.kind}) ${words}`);
+    if (at(slide).width !== 1280 || at(slide).height !== 720) say("is not shown");
+    if (at(article).top < 20 || at(article).bottom > 700) say("is higher than the screen");
+    if (!(size >= least)) say(`is shrunk to ${size}`);
+    for (const node of article.querySelectorAll("pre, table, math, .fl-broad, .fl-wide, img")) {
+      if (!node.checkVisibility()) continue; // the twin of a plot for the other theme
+      const { left, right } = at(node), cut = node.scrollWidth > node.clientWidth + 1;
+      if (right > 1262 || left < 18) say(`cuts ${node.localName} at the side`);
+      if (cut && node.localName === "pre") say("hides a part of a line");
+    }
+    if (!article.innerText.trim() && !article.querySelector("img[alt]")) say("says nothing");
   }
-  if (!article.innerText.trim()) said.push("says nothing");
-  return said.map((words) => `${h}/${v ?? 0} (${slide.dataset.kind}) ${words}`);
-})"""
+  return found;
+}"""
 
 
 def open_deck(new_context: New, path: Path):
