@@ -106,6 +106,19 @@ def test_full_dots_are_the_round_ends_of_a_line_that_goes_nowhere() -> None:
     assert "<use" not in html
 
 
+def test_the_lines_of_a_collection_are_one_path_if_nothing_shines_through() -> None:
+    def html(**look: object) -> str:
+        figure = Figure(figsize=(3, 2))
+        ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 3), ylim=(0, 2))
+        ax.axis("off")
+        ax.vlines([1, 1, 2], [0, 0.5, 0], [1, 1.5, 1], **look)
+        return picture(figure, alt="Lines.", caption="Lines.").bundle["text/html"]
+
+    assert html(colors="#0072B2").count('d="m720 1440l0-720M720 1080l0-720M1440 1440l0-720"') == 1
+    for apart in ({"alpha": 0.5}, {"colors": ["#0072B2", "#D55E00", "#0072B2"]}):
+        assert html(**apart).count("<path class") == 2 * 3
+
+
 @pytest.mark.parametrize(
     "look", [{"mfc": "none"}, {"mec": "white"}, {"alpha": 0.5}, {"marker": "s"}], ids=str
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -93,6 +93,16 @@ class Renderer(RendererBase):
             )
             self.parts.append(f'<g class="{self.sheet.look(style)}"{self._clip(gc)}>{uses}</g>')
 
+    def draw_path_collection(self, *args: Any, **options: Any) -> None:
+        """Draw the lines of a collection as one path where they look alike and are opaque."""
+        before = len(self.parts)
+        super().draw_path_collection(*args, **options)
+        plain = {
+            name for style, name in self.sheet.looks.items()
+            if style.startswith("fill:none") and "opacity" not in style
+        }  # fmt: skip
+        self.parts[before:] = _joined(self.parts[before:], plain)
+
     def draw_image(self, gc: Any, x: float, y: float, im: Any, transform: Any = None) -> None:
         from PIL import Image
 
@@ -173,6 +183,22 @@ def _dot(gc: Any, marker: Path, transform: Any, face: Any) -> float:
     (a, b, _), (c, d, _) = transform.get_matrix()[:2]
     circle = np.array_equal(marker.vertices, Path.unit_circle().vertices)
     return float(2 * a + gc.get_linewidth()) if circle and a == d and b == c == 0 else 0.0
+
+
+def _joined(parts: Sequence[str], looks: Collection[str]) -> list[str]:
+    """Return the parts, with neighboring paths of the same look and clip as one, for some looks.
+
+    >>> _joined(['<path class="l1" d="m1 1l2 0"/>', '<path class="l1" d="m5 1l2 0"/>'], {"l1"})
+    ['<path class="l1" d="m1 1l2 0M5 1l2 0"/>']
+    """
+    out: list[str] = []
+    for part in parts:
+        head, _, rest = part.partition(' d="m')
+        if rest and out and out[-1].startswith(head + " d=") and head.split('"')[1] in looks:
+            out[-1] = f"{out[-1][:-3]}M{rest}"
+        else:
+            out.append(part)
+    return out
 
 
 def _ends(spots: Iterable[tuple[int, int]]) -> str:
