@@ -14,6 +14,7 @@ from portable import (
     docstrings,
     domain,
     evidence,
+    faces,
     folds,
     index,
     library,
@@ -21,6 +22,7 @@ from portable import (
     live,
     mathematics,
     pages,
+    progress,
     published,
     quiz,
     search,
@@ -37,8 +39,8 @@ def setup(app: Sphinx) -> dict[str, object]:
     """Register everything; the order of the transforms is set by their priorities."""
     parts = (
         domain, folds, quiz, cells, boxes, evidence, citations, pages, docstrings, library, live,
-        mathematics, typography, links, uses, index, cards, status, site, search, access, published,
-        sharing, swift, answers,
+        mathematics, typography, links, uses, index, cards, status, site, faces, search, access,
+        published, sharing, swift, answers, progress,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
