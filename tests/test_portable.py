@@ -32,7 +32,10 @@ def proof(label: str, text: str = "Clear.") -> str:
 
 
 GOOD = [
-    "# Means\n\nSee Theorem 1.2, `Theorem 1.9`, and Definitions 1.1 and 1.1; then Exercise 1.1.",
+    "# Means\n\nSee Theorem 1.2, `Theorem 1.9`, and Definitions 1.1 and 1.1; then Exercise 1.1."
+    "\n\n**The map.** ● is the core; ○ is depth.\n● What it is · ○ The $m$ of it",
+    "## What it is\n\nIt is a number.\n\n### The $m$ of it\n\n" + 260 * "word ",
+    "## What holds",
     "> **Definition 1.1 (Mean).** A number.\n\n> **Theorem 1.2 (The mean of $x$).** It holds\n>\n"
     "> $$m=1.$$\n>\n> Always.\n\n" + proof("Theorem 1.2") + "\n\n> An ordinary quotation.",
     ("# Check of Theorem 1.2: by hand\nprint(1)", "measured 1.0000\n", []),
@@ -202,6 +205,26 @@ def test_result_becomes_a_box_with_anchor_and_name(chapter: str) -> None:
         r'class="name">The mean of <span class="math[^>]*><math><mi>x</mi>', box.group()
     )
     assert chapter.count("<blockquote>") == 1
+
+
+def test_the_map_leads_to_its_sections_and_each_says_how_long_it_takes(chapter: str) -> None:
+    listed = re.search(r'<ul class="chapter-map[^"]*">(.*?)</ul>', chapter, re.S)
+    assert listed
+    one, other = re.findall(r"<li>(.*?)</li>", listed[1], re.S)
+    assert re.search(r'● <a [^>]*href="#what-it-is">What it is</a>.*>1 min<', one)
+    assert re.search(r'○ <a [^>]*href="#the-m-of-it">The .*<mi>m</mi>.*of it</a>.*>3 min<', other)
+    marks = [
+        f'<p class="read-mark" data-section="{name}">' for name in ("what-it-is", "the-m-of-it")
+    ]
+    at = [chapter.index(mark) for mark in marks]
+    assert chapter.index("It is a number.") < at[0] < chapter.index('id="the-m-of-it"') < at[1]
+    assert at[1] < chapter.index('id="what-holds"')
+    assert chapter.count('class="read-place"') == 1
+
+
+def test_a_proof_and_a_check_lead_back_to_their_result(chapter: str) -> None:
+    back = re.findall(r'<p class="held-by back">Back to <a [^>]*href="(#[^"]*)"', chapter)
+    assert back == ["#theorem-1-2", "#theorem-1-2"]
 
 
 def test_mentions_are_links_and_code_is_not(chapter: str) -> None:

@@ -119,7 +119,7 @@ def front_matter(contents: str) -> str:
     about = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     name, _, subtitle = about["title"].partition(": ")
     cover = (ROOT / "book" / "images" / "logo.svg").read_text(encoding="utf-8")
-    sheets = ("fonts/inline.css", "book.css", "print.css")
+    sheets = ("fonts/first.css", "fonts/inline.css", "book.css", "print.css")
     links = "".join(f'<link rel="stylesheet" href="_static/{name}">' for name in sheets)
     return f"""<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">
 <title>{name}</title>{links}</head><body class="front"><article class="bd-article"><header>

@@ -1,19 +1,21 @@
 // What the theme leaves open. No request leaves the site.
 (() => {
   // The theme calls its colors "auto" until the whole page is there, which would then be drawn a second time.
-  const { dataset } = document.documentElement;
+  const root = document.documentElement;
+  const { dataset } = root;
   if (dataset.theme === "auto") dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 
-  // From a server the fonts are asked for at once. From a folder they come inside a style sheet: a browser may refuse
-  // to read font files there.
-  const fonts = new URL("fonts/", document.currentScript.src);
+  // The fonts of first.css are here, but a browser reads them a moment later: until then nothing is drawn, or it would
+  // be drawn with other letters and move. Those are the faces that are for some characters only.
+  const draw = () => root.classList.remove("reads-fonts");
+  root.classList.add("reads-fonts");
+  setTimeout(draw, 1000);
+  const first = [...document.fonts].filter((face) => face.unicodeRange !== "U+0-10FFFF");
+  Promise.allSettled(first.map((face) => face.load())).then(draw);
+
+  // From a folder all other characters come inside a style sheet: a browser may refuse to read font files there.
   if (location.protocol === "file:") {
-    document.write(`<link rel="stylesheet" href="${new URL("inline.css", fonts)}">`);
-  } else {
-    for (const name of ["pagella-regular", "pagella-bold", "pagella-italic", "pagella-math", "dejavusans", "dejavusans-bold"]) {
-      const href = new URL(`${name}.woff2`, fonts);
-      document.write(`<link rel="preload" as="font" type="font/woff2" crossorigin href="${href}">`);
-    }
+    document.write(`<link rel="stylesheet" href="${new URL("fonts/inline.css", document.currentScript.src)}">`);
   }
 
   // A link into a fold opens it.
@@ -63,13 +65,13 @@
     }
     for (const change of changes) change();
     if (waiting.size) idle(work);
-    else document.documentElement.dataset.measured = "all";
+    else dataset.measured = "all";
   };
   const look = (root) => {
     if (!waiting.size) idle(work);
-    delete document.documentElement.dataset.measured;
+    delete dataset.measured;
     for (const node of root.querySelectorAll(wide)) waiting.add(node);
-    if (!waiting.size) document.documentElement.dataset.measured = "all";
+    if (!waiting.size) dataset.measured = "all";
   };
   const article = () => document.querySelector("article") ?? document.body;
   addEventListener("load", () => {

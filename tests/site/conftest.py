@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from built import SHIFT, SITE, New, Opened, Visit, listen
+from built import SHIFT, SITE, New, Opened, Visit, arrive, listen
 from pages import html_of
 
 if TYPE_CHECKING:
@@ -104,14 +104,13 @@ def visit(new_context: New) -> Iterator[Visit]:
 @pytest.fixture(scope="module")
 def opened(request: pytest.FixtureRequest, browser: Browser, http: str) -> Iterator[Opened]:
     """Open the page that the parameter names, once for all tests of a module that ask about it."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
     context.set_default_timeout(0)
     tab = context.new_page()
     wrong = listen(tab)
     tab.add_init_script(SHIFT)
-    tab.goto(f"{http}/{request.param}")
-    tab.wait_for_selector("html[data-measured=all]", state="attached")
+    shifted = arrive(tab, f"{http}/{request.param}")
     loaded = set(tab.evaluate("performance.getEntriesByType('resource').map((one) => one.name)"))
-    yield Opened(request.param, tab, loaded, tab.evaluate("window.shifted"))
+    yield Opened(request.param, tab, loaded, shifted)
     context.close()
     assert wrong == []

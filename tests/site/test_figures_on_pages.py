@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from audit import findings
-from built import Visit
+from built import SITE, New, Visit
 
 HEROES = {"02_heterogeneity": ".fl-het", "01_federated_averaging": ".fl-vector"}
 TYPE = """(hero) => {
@@ -103,3 +103,17 @@ def test_what_goes_on_beyond_the_edge_says_so(visit: Visit) -> None:
     tab.wait_for_function("document.activeElement.dataset.more === 'both'")
     first.evaluate("(one) => one.scrollTo({ left: one.scrollWidth, behavior: 'instant' })")
     tab.wait_for_function("document.activeElement.dataset.more === 'left'")
+
+
+def test_without_scripts_a_shadow_says_that_a_formula_goes_on(new_context: New) -> None:
+    """It lies still at the edge, below what moves with the formula; with scripts there is none."""
+    attached = "(node) => getComputedStyle(node).backgroundAttachment"
+    for scripts in (False, True):
+        context = new_context(
+            java_script_enabled=scripts, offline=True, viewport={"width": 390, "height": 844}
+        )
+        tab = context.new_page()
+        tab.goto((SITE / "notebooks/05_convergence.html").as_uri())
+        formula = tab.locator("article div.math").first
+        shadows = "local, local, scroll, scroll, scroll"
+        assert (formula.evaluate(attached) == shadows) != scripts

@@ -10,12 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from audit import violations
-from built import CHAPTERS, READ, SITE, Opened, Visit, screen
+from built import CHAPTERS, PACKED, READ, SITE, Opened, Visit, arrive, screen
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-PACKED = {".html", ".css", ".js", ".svg", ".json"}  # what a server compresses
 # A page that is open is handed on from test to test; so the first ones are those that need it new.
 pages = pytest.mark.parametrize("opened", READ, indirect=True, scope="module")
 chapters = pytest.mark.parametrize("opened", CHAPTERS, indirect=True, scope="module")
@@ -102,6 +101,9 @@ def test_a_box_leads_to_what_holds_it_up_and_is_led_back_to(opened: Opened) -> N
         assert links["Check"][0].endswith(f"#check-of-{anchor}")
         assert f'id="proof-of-{anchor}"' in here
         assert f'id="check-of-{anchor}"' in here
+        for holder in (f"#proof-of-{anchor}", f"#check-of-{anchor}"):
+            back = opened.tab.locator(f'{holder} > .back a[href="#{anchor}"]')
+            assert back.evaluate_all("(all) => all.map((one) => one.textContent)") == [label]
         for test in links["Test"]:
             place = re.fullmatch(r".*/blob/main/(tests/.*\.py)#L(\d+)", test)
             assert place
@@ -185,13 +187,19 @@ def test_figures_move_in_a_folder(visit: Visit, number: str) -> None:
 
 
 @pages
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_page_on_the_other_screens(opened: Opened, dark: bool) -> None:
-    """In the dark on a desk, in light on a phone."""
-    width = 1280 if dark else 390
-    screen(opened.tab, width, dark=dark)
+def test_a_page_on_a_desk_in_the_dark(opened: Opened) -> None:
+    screen(opened.tab, 1280, dark=True)
     assert violations(opened.tab) == []
-    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+@pages
+def test_a_page_on_a_phone_in_light(opened: Opened) -> None:
+    """It is opened again there, and keeps still."""
+    screen(opened.tab, 390, dark=False)
+    assert arrive(opened.tab, opened.tab.url.partition("#")[0]) < 0.05
+    assert violations(opened.tab) == []
+    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 SMALLEST = """() => [...document.querySelectorAll("article .fl-view")]

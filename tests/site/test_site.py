@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import re
-from typing import TYPE_CHECKING
+import string
+import unicodedata
 
 import pytest
 from built import CHAPTERS, READ, SITE, Visit
 from fontTools.ttLib import TTFont
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_the_site_is_built() -> None:
@@ -43,6 +43,18 @@ def test_the_results_page_holds_every_result_with_its_evidence(visit: Visit) -> 
     assert {label for label in stated if not any(label in line for line in listed)} == set()
 
 
+def test_hardly_any_output_of_the_results_page_scrolls_on_a_laptop(visit: Visit) -> None:
+    tab = visit("book/results.html", width=1440)
+    tab.add_style_tag(content="section { content-visibility: visible !important; }")
+    sizes = tab.locator(".evidence pre").evaluate_all(
+        "(all) => all.map((one) => [one.scrollWidth > one.clientWidth, one.textContent])"
+    )
+    scrolls = [text for more, text in sizes if more]
+    assert len(sizes) > 150
+    assert all(max(map(len, text.splitlines())) > 100 for text in scrolls), scrolls
+    assert len(scrolls) <= 4
+
+
 def test_the_theme_switch_turns_the_page_dark_and_light(visit: Visit) -> None:
     tab = visit(CHAPTERS[0])
     switch = tab.locator("button.theme-switch-button:visible").first
@@ -64,10 +76,25 @@ def test_a_chapter_weighs_at_most_two_megabytes(page: str) -> None:
     assert 100_000 < weight < 2_000_000
 
 
+def first_faces() -> dict[str, tuple[set[int], TTFont]]:
+    """The fonts that come with the styles, by family: the characters they are for, and the font."""
+    found = {}
+    for rule in (SITE / "_static/fonts/first.css").read_text("utf-8").split("@font-face")[1:]:
+        (family,) = re.findall(r"font-family: [\"']?([^;\"']*)", rule)
+        (coded,) = re.findall(r"base64,([^)]*)", rule)
+        (ranges,) = re.findall(r"unicode-range: ([^;]*)", rule)
+        ends = [part.removeprefix("U+").split("-") for part in ranges.split(",")]
+        codes = {c for part in ends for c in range(int(part[0], 16), int(part[-1], 16) + 1)}
+        font = TTFont(io.BytesIO(base64.b64decode(coded)))
+        assert codes <= set(font.getBestCmap()), family
+        found[family] = (codes, font)  # all faces of a family hold the same
+    return found
+
+
 def test_the_fonts_draw_every_character_of_the_formulas() -> None:
-    """Those of Pagella Math, and for script letters and primes Temml's own."""
-    fonts = [SITE / "_static" / name for name in ("fonts/pagella-math.woff2", "temml/Temml.woff2")]
-    drawn = {code for font in fonts for code in TTFont(font).getBestCmap()}
+    """Those that come with the styles: Pagella Math, and for script letters and primes Temml's."""
+    fonts = first_faces()
+    drawn = fonts["Pagella Math"][0] | fonts["Temml"][0]
     formulas = [
         formula
         for page in READ
@@ -75,5 +102,15 @@ def test_the_fonts_draw_every_character_of_the_formulas() -> None:
     ]
     assert len(formulas) > 5000
     shown = set(html.unescape(re.sub(r"<[^>]*>", "", "".join(formulas))))
+    letters = {  # one that stands alone is drawn with its italic sister
+        unicodedata.lookup(f"MATHEMATICAL ITALIC {'SMALL' if one.islower() else 'CAPITAL'} {one}")
+        for one in shown & set(string.ascii_letters) - {"h"}
+    }
     invisible = {"\n", "\u2009", "\u2061", "\u2062", "\u2063", "\u200b"}
-    assert {char for char in shown - invisible if ord(char) not in drawn} == set()
+    assert {char for char in (shown | letters) - invisible if ord(char) not in drawn} == set()
+    assert "MATH" in fonts["Pagella Math"][1]
+
+
+@pytest.mark.parametrize("face", ["Pagella", "Book Sans"])
+def test_the_letters_of_the_text_come_with_the_styles(face: str) -> None:
+    assert set(map(ord, string.printable.split("\t")[0])) <= first_faces()[face][0]

@@ -14,7 +14,9 @@ from tools.slides.rules import Slide
 HERE = Path(__file__).parent
 REVEAL = Path(sys.prefix) / "mathml" / "node_modules" / "reveal.js" / "dist"
 # Of the site: fonts inside, colors of code, formulas, the book's look.
-SHEETS = ("fonts/inline.css", "pygments.css", "temml/Temml-Local.css", "book.css")
+SHEETS = (
+    "fonts/first.css", "fonts/inline.css", "pygments.css", "temml/Temml-Local.css", "book.css",
+)  # fmt: skip
 
 
 def data_uri(path: Path) -> str:
@@ -35,7 +37,7 @@ def style(static: Path) -> str:
             return f"url({data_uri(folder / match[1])})"
 
         found += re.sub(r"url\([\"']?([\w./-]+\.\w+)[\"']?\)", inside, sheet)
-    found = found.replace("font-display: optional", "font-display: block")
+    found = found.replace("font-display: swap", "font-display: block")
     return found + (HERE / "deck.css").read_text(encoding="utf-8")
 
 

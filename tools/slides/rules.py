@@ -235,13 +235,15 @@ def numbered(title: str, groups: list[list[Tag]], kind: str, name: str) -> list[
 
 
 def blocks(node: Tag) -> list[Tag]:
-    return [child for child in node.children if isinstance(child, Tag) and child.name != "summary"]
+    """Return what stands in a part of the page, without what serves its reader on the site."""
+    inside = [child for child in node.children if isinstance(child, Tag)]
+    served = ("held-by", "read-mark", "read-place")
+    return [child for child in inside if child.name != "summary" and not has(child, *served)]
 
 
 def result(box: Tag, name: str) -> list[Slide]:
     """A numbered result; a long one goes on, under the same title, on the slides below."""
-    inside = [one for one in blocks(box) if not has(one, "held-by")]
-    title, rest = inside[0], inside[1:]
+    title, *rest = blocks(box)
     parts = [part for one in rest for part in (lists(one) if one.name in ("ul", "ol") else [one])]
     kind = " ".join(classes(box)[:2])
     made = []

@@ -14,6 +14,7 @@ from portable import (
     docstrings,
     domain,
     evidence,
+    faces,
     folds,
     index,
     library,
@@ -22,6 +23,7 @@ from portable import (
     mathematics,
     night,
     pages,
+    progress,
     published,
     quiz,
     search,
@@ -38,8 +40,8 @@ def setup(app: Sphinx) -> dict[str, object]:
     """Register everything; the order of the transforms is set by their priorities."""
     parts = (
         domain, folds, quiz, cells, boxes, evidence, citations, pages, docstrings, library, live,
-        mathematics, typography, links, uses, index, cards, status, site, search, access, published,
-        sharing, swift, answers, night,
+        mathematics, typography, links, uses, index, cards, status, site, faces, search, access,
+        published, sharing, swift, answers, night, progress,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 # tag: (what is folded, what the fold is called unless the cell begins "# @title …")
 _FOLDED = {
     "solution": ("all", "Solution"),
-    "setup": ("input", "Set-up: install what is missing, import, fix the seed"),
+    "setup": ("all", "Set-up: install what is missing, import, fix the seed"),
     "hide-input": ("input", "Show the code"),
 }
 _COMMENT = (nodes.paragraph, nodes.math_block, nodes.bullet_list, nodes.enumerated_list)

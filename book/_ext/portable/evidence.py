@@ -1,4 +1,4 @@
-"""The line under a numbered result: proof, check, tests, entry on the page of results."""
+"""The line under a numbered result: proof, check, tests, results page; and the way back to it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from portable.catalog import Result, read_results
 from portable.labels import chapter_of, slug
 
 RESULTS = "book/results"
+_HOLDS = ("Proof", "Check")
 
 
 class held_by(nodes.paragraph):
-    """What holds a result up, as links."""
+    """What holds a result up, as links; below a proof or a check, the result that it holds up."""
 
 
 @cache
@@ -50,7 +51,7 @@ def entry_of(label: str) -> str:
 
 
 class Evidence(SphinxTransform):
-    """Put the line under every box of a chapter."""
+    """Put the line under every box of a chapter, and one back under its proof and its check."""
 
     default_priority = 225  # the boxes are there, mentions are not yet links
 
@@ -65,6 +66,12 @@ class Evidence(SphinxTransform):
                 links = self._links(results[label]) if label in results else []
                 if links:
                     box += held_by("", "", *_dotted(links), classes=["held-by"])
+        holds = {slug(f"{what} of {label}"): label for label in results for what in _HOLDS}
+        for node in self.document.findall(nodes.Element):
+            label = next((holds[one] for one in node.get("ids", ()) if one in holds), None)
+            if label:
+                node += held_by("", "", nodes.Text("Back to "), self._result(label),
+                                classes=["held-by", "back"])  # fmt: skip
 
     def _links(self, result: Result) -> list[nodes.Node]:
         links = []
@@ -81,6 +88,12 @@ class Evidence(SphinxTransform):
         if RESULTS in self.env.found_docs:
             links.append(self._anchor("Results page", f"Evidence for {result.label}", RESULTS))
         return links
+
+    def _result(self, label: str) -> nodes.Node:
+        return addnodes.pending_xref(
+            "", nodes.inline(label, label), refdomain="portable", reftype="result",
+            reftarget=label, refdoc=self.env.docname, refexplicit=True, refwarn=True,
+        )  # fmt: skip
 
     def _anchor(self, words: str, text: str, page: str) -> nodes.Node:
         return addnodes.pending_xref(

@@ -20,6 +20,7 @@ from portable.status import status
 
 logger = logging.getLogger(__name__)
 RESULTS = "fedlearn_book/reproductions/results"
+LINE = 88  # letters in a line of output at its usual size
 
 
 class Page(SphinxDirective):
@@ -95,6 +96,8 @@ class ResultsPage(Page):
         if result.check is not None:
             link = self.anchor(f"Check of {result.label}", result.docname)
             output = nodes.literal_block(result.check, result.check, language="none")
+            if max(map(len, result.check.splitlines()), default=0) > LINE:
+                output["classes"].append("long")
             rows.append(self.row("Measured", link, block=output))
         if result.tests:
             links = [self.source_link(t.path, f"{t.path}::{t.name}", t.line) for t in result.tests]

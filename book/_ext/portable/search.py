@@ -23,7 +23,13 @@ from portable.plain import plain
 FILE = "search-index.js"
 GENERATED = ("book/results", "book/reproductions", "book/library", "book/references")
 _SILENT = (nodes.title, box_title, nodes.term, nodes.thead, addnodes.desc_signature)
-_GENERATED = {"evidence", "import", "result"}  # what the build repeats from elsewhere
+_GENERATED = {
+    "chapter-map",
+    "evidence",
+    "held-by",
+    "import",
+    "result",
+}  # what the build repeats from elsewhere
 _NOISE = re.compile(r" ?Open in Colab · Download the notebook|(?<=…) …")
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import logging
 import re
 from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from docutils import nodes
-from fontTools import subset
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
@@ -24,8 +21,6 @@ _NEEDLESS = re.compile(
     r'|\s*<meta name="viewport" content="width=device-width, initial-scale=1" ?/>'
     r"|(?<=<title>Personal and Parsimonious) &#8212; Personal and Parsimonious(?=</title>)"
 )
-
-_ICON = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\([0-9a-f]+)"')
 
 _NOTEBOOK = re.compile(r'href="(?:\.\./)*(notebooks/\w+)\.ipynb"')
 
@@ -59,53 +54,9 @@ def drop_the_needless(app: Sphinx, exception: Exception | None) -> None:
         for path in Path(app.outdir).glob("**/*.html"):
             page = path.read_text(encoding="utf-8")
             lean = _NEEDLESS.sub("", page)
+            lean = lean.replace('data-theme="auto"', 'data-theme="light"', 1)  # without scripts
             if lean != page:
                 path.write_text(lean, encoding="utf-8")
-
-
-def inline_fonts(app: Sphinx, exception: Exception | None) -> None:
-    """Write the font faces with the fonts inside, for pages that are opened from a folder."""
-    static = Path(app.outdir) / "_static"
-    if exception is not None or app.builder.format != "html":
-        return
-    faces = []
-    for face in re.findall(r"@font-face \{[^}]*\}", _text(static / "book.css")):
-        (name,) = re.findall(r"url\(([^)]*)\)", face)
-        coded = base64.b64encode((static / name).read_bytes()).decode()
-        faces.append(
-            face.replace(name, f"data:font/woff2;base64,{coded}").replace("optional", "block")
-        )
-    (static / "fonts" / "inline.css").write_text("\n".join(faces), encoding="utf-8")
-
-
-def cut_icons(app: Sphinx, exception: Exception | None) -> None:
-    """Leave in the theme's two icon fonts only the icons that a page shows: 3 kB instead of 270."""
-    if exception is not None or app.builder.format != "html":
-        return
-    out = Path(app.outdir)
-    sources = [*out.glob("**/*.html"), *out.glob("_static/scripts/*.js")]
-    shown = set(re.findall(r"\bfa-[\w-]+", "".join(map(_text, sources))))
-    for folder in out.glob("_static/vendor/fontawesome/*"):
-        rules = _ICON.findall(_text(folder / "css" / "all.min.css"))
-        icons = {
-            int(code, 16) for names, code in rules if shown & set(re.findall(r"fa-[\w-]+", names))
-        }
-        for font in (folder / "webfonts").glob("*.woff2"):
-            _cut(font, icons)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-def _cut(font: Path, characters: set[int]) -> None:
-    logging.getLogger("fontTools.subset").setLevel(logging.WARNING)  # it tells every glyph it keeps
-    options = subset.Options(flavor="woff2", layout_features=[])
-    face = subset.load_font(str(font), options)
-    cutter = subset.Subsetter(options)
-    cutter.populate(unicodes=characters)
-    cutter.subset(face)
-    subset.save_font(face, str(font), options)
 
 
 class Drawing(SphinxDirective):
@@ -136,5 +87,3 @@ def setup(app: Sphinx) -> None:
     app.add_directive("drawing", Drawing)
     app.connect("config-inited", addresses, priority=900)
     app.connect("build-finished", drop_the_needless, priority=900)
-    app.connect("build-finished", inline_fonts)
-    app.connect("build-finished", cut_icons, priority=950)
