@@ -75,7 +75,8 @@ def test_no_graph_grows_over_the_rounds(keeps: bool, how: str) -> None:
     slope = gradient(lambda w, batch: scale * quadratic_loss(w, batch))
     method = ditto(slope, lr=0.1, lam=0.5) if keeps else fedavg(slope, lr=0.1)
     clients = quadratics(2, 3)
-    state, _ = run(method, W0, clients, rounds=2, steps=2, batch=1, generator=seeded(), how=how)
+    g = seeded()
+    state: Any = run(method, W0, clients, rounds=2, steps=2, batch=1, generator=g, how=how)[0]
     kept = state.own if keeps else {}
     assert not any(v.requires_grad for v in [*state.w.values(), *kept.values()])
 

@@ -57,7 +57,7 @@ class Clients(_Fields):
         return super().__new__(cls, x, y, n.cpu(), p.cpu())
 
     @classmethod
-    def _make(cls, iterable: Iterable[Any]) -> Self:
+    def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]
         return cls(*iterable)  # checked, and so is what _replace makes by it
 
     @staticmethod

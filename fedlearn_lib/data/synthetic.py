@@ -123,7 +123,7 @@ class GaussianPopulation(_Rule):
         return super().__new__(cls, m, d, shift, seed)
 
     @classmethod
-    def _make(cls, iterable: Iterable[Any]) -> Self:
+    def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]
         return cls(*iterable)  # checked, and so is what _replace makes by it
 
     @checked()

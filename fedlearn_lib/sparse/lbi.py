@@ -120,8 +120,9 @@ def lbi_path(
     t = recorded(steps, every).to(X.dtype) * lr
     w = X.new_zeros(len(t), X.shape[1])
     if loss == "squared" and X.device.type == "cpu":
-        arrays = (part.numpy() for part in (X, y, X.T @ y / len(y), thresholds))
-        run_squared(Task(*arrays, kappa, lr), Record(w.numpy(), every, steps))
+        c = (X.T @ y / len(y)).numpy()
+        task = Task(X.numpy(), y.numpy(), c, thresholds.numpy(), kappa, lr)
+        run_squared(task, Record(w.numpy(), every, steps))
         return Path(t, w, w)
     mean = torch.sigmoid if loss == "logistic" else torch.Tensor.clone
     gradient = lambda beta: X.T @ (mean(X @ beta) - y) / len(y)  # noqa: E731

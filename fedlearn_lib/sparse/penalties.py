@@ -32,7 +32,8 @@ def soft_threshold(x: Array, threshold: Any) -> Array:
     tensor([ 2.,  0., -1.])
     """
     if isinstance(x, np.ndarray):  # whose clip is slow where the bounds are arrays
-        return x - np.minimum(np.maximum(x, -threshold), threshold)
+        shrunk: Array = x - np.minimum(np.maximum(x, -threshold), threshold)
+        return shrunk
     short: Array = x - x.clip(-threshold, threshold)
     return short
 
