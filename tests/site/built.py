@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from PIL import Image
+
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page, Request, Route
+    from playwright.sync_api import BrowserContext, Locator, Page, Request, Route
 
 SITE = Path(__file__).parents[2] / "_build" / "html"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
@@ -91,6 +95,14 @@ def screen(tab: Page, width: int, *, dark: bool) -> None:
     tab.wait_for_selector(f"html[data-theme={theme}]", state="attached")
     tab.evaluate(RESTS)
     tab.wait_for_selector("html[data-measured=all]", state="attached")
+
+
+def luminance(one: Locator) -> float:
+    """The mean over what an element shows, between 0 for black and 1 for white."""
+    with Image.open(io.BytesIO(one.screenshot())) as shot:
+        values = np.asarray(shot.convert("RGB")) / 255
+    light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return float((light @ [0.2126, 0.7152, 0.0722]).mean())
 
 
 def lost(request: Request) -> bool:

@@ -1,10 +1,12 @@
-"""Figures on the pages of the book: a whole screen, edges that say more."""
+"""Figures on the pages of the book: a whole screen, edges that say more, plots at night."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from audit import findings
-from built import SITE, New, Visit
+from built import CHAPTERS, SITE, New, Visit, luminance
 
 HEROES = {"02_heterogeneity": ".fl-het", "01_federated_averaging": ".fl-vector"}
 TYPE = """(hero) => {
@@ -117,3 +119,22 @@ def test_without_scripts_a_shadow_says_that_a_formula_goes_on(new_context: New) 
         formula = tab.locator("article div.math").first
         shadows = "local, local, scroll, scroll, scroll"
         assert (formula.evaluate(attached) == shadows) != scripts
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_stored_plot_has_a_twin_or_says_that_it_is_an_image(page: str) -> None:
+    images = re.findall(r"<img [^>]*_images/[^>]*>", (SITE / page).read_text("utf-8"))
+    kinds = [re.findall(r'class="([\w-]*)"', image) for image in images]
+    assert kinds.count(["only-light"]) == kinds.count(["only-dark"])
+    assert {kind for (kind,) in kinds} <= {"only-light", "only-dark", "paper"}
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_stored_plot_is_as_bright_as_the_page(dark: bool, visit: Visit) -> None:
+    tab = visit(CHAPTERS[7], dark=dark)
+    plots = tab.locator("article .cell_output img:visible").all()
+    assert len(plots) > 5
+    for plot in plots:
+        plot.scroll_into_view_if_needed()
+        plot.evaluate("(one) => one.decode()")
+        assert luminance(plot) < 0.1 if dark else luminance(plot) > 0.8
