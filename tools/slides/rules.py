@@ -463,8 +463,8 @@ def slides(page: str, book: str) -> list[Slide]:
     top = soup.select_one("article.bd-article > section")
     if top is None:
         raise ValueError("the page has no article with a section; is it a chapter of the site?")
-    places = " · ".join(text(one) for one in top.find_all("p", recursive=False))
-    deep = set(re.findall(r"○ ([^·●○]+?) ·", f"{places} ·"))
+    places = top.select(".chapter-map li")
+    deep = {text(one.select("a")[0]) for one in places if text(one).startswith("○")}
     made, last = title_slide(top, book), []
     for section in top.find_all("section", recursive=False):
         heading = section.find("h2")
