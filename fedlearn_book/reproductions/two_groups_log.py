@@ -18,7 +18,7 @@ WORDS = {
     "two_groups_mnist_small_step": "MNIST",
     "two_groups_tanh": "MNIST, tanh",
     "two_groups_cifar10": "CIFAR-10",
-    "two_groups_cifar10_small_step": "CIFAR-10",
+    "two_groups_cifar10_small_step": "CIFAR-10 (JPEG)",
 }
 SETTINGS = tuple((name, tau) for name in WORDS for tau in (10, 4))
 HEADS = {"fedavg": "FedAvg + update", "fo": "FO", "hf": "HF", "exact": "exact"}
