@@ -151,3 +151,15 @@ def test_the_drawing_s_message_holds() -> None:
     html = two_groups_drawing.figure_html()
     assert "MNIST, step 0.01, 10 local steps: FedAvg + update 88, FO 90, HF 92" in html
     assert f"<figcaption>{two_groups_drawing.CAPTION}".replace("'", "&#x27;") in html
+
+
+def test_the_page_says_what_one_seed_of_cifar100_does() -> None:
+    name, said = "two_groups_cifar100", sentences("CIFAR-100")
+    ten = {m: float(after(name, 10, m).item()) for m in ("fedavg", "fo", "hf")}
+    assert (
+        "FedAvg + update reaches {:.1f} %, FO {:.1f} % and HF {:.1f} %".format(*ten.values())
+        in said
+    )
+    assert f"at test time {after(name, 10, 'fedavg', 0.1).item():.1f} %" in said
+    four = [after(name, 4, m).item() for m in HEADS]
+    assert {f"{value:.1f}" for value in four} == {"3.4", "3.5"}
