@@ -98,11 +98,11 @@ def screen(tab: Page, width: int, *, dark: bool) -> None:
 
 
 def luminance(one: Locator) -> float:
-    """The mean over what an element shows, between 0 for black and 1 for white."""
+    """The median over what an element shows, between 0 for black and 1 for white."""
     with Image.open(io.BytesIO(one.screenshot())) as shot:
         values = np.asarray(shot.convert("RGB")) / 255
     light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return float((light @ [0.2126, 0.7152, 0.0722]).mean())
+    return float(np.median(light @ [0.2126, 0.7152, 0.0722]))
 
 
 def lost(request: Request) -> bool:

@@ -270,7 +270,7 @@ def check_path(tab: Page) -> float:
     assert said.startswith(f"{len(inside) or 'None'} of {len(path.names)} measurements")
     if k >= 0:
         part = 100 * float(path.explained[k])
-        assert f"tells {part:.0f} %" in said or f"tell {part:.{int(part > 99)}f} %" in said
+        assert f"explains {part:.0f} %" in said or f"explain {part:.{int(part > 99)}f} %" in said
     assert words == f"time {t:.1f}: {said}"
     return t
 

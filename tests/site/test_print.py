@@ -218,7 +218,7 @@ STARTS = """(html) => {
       const { width, height } = one.getBoundingClientRect();
       return one.checkVisibility() && width >= 170 && height >= 100 && one.naturalWidth !== 0;
     });
-    if (!seen.length) return false;
+    if (!seen.length || figure.matches(".fl-front")) return seen.length > 0;  // draws itself
     if (!figure.querySelector(".fl-frame, .fl-view")) {
       return /[0-9]/.test(figure.querySelector(".fl-say").textContent);
     }
