@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -95,6 +98,24 @@ def screen(tab: Page, width: int, *, dark: bool) -> None:
     tab.wait_for_selector(f"html[data-theme={theme}]", state="attached")
     tab.evaluate(RESTS)
     tab.wait_for_selector("html[data-measured=all]", state="attached")
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Sends the files of the site."""
+
+    def log_message(self, *args: object) -> None:
+        """Keep the test report free of requests."""
+
+
+def served(handler: type[Quiet]) -> Iterator[str]:
+    """Serve the site from this machine for as long as a fixture lives; its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(SITE)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 def luminance(one: Locator) -> float:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from built import SHIFT, SITE, New, Opened, Visit, arrive, listen
+from built import SHIFT, SITE, New, Opened, Quiet, Visit, arrive, listen, served
 from pages import html_of
 
 if TYPE_CHECKING:
@@ -60,21 +57,10 @@ def open_page(new_context: New, tmp_path: Path) -> Iterator[Open]:
     assert wrong == []
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        """Keep the test report free of requests."""
-
-
 @pytest.fixture(scope="session")
 def http() -> Iterator[str]:
     """The site served from this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    yield from served(Quiet)
 
 
 @pytest.fixture

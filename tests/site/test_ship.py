@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import threading
 import zipfile
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
 from audit import findings
-from built import CHAPTERS, READ, SITE, New, Visit, lost
+from built import CHAPTERS, READ, SITE, New, Quiet, Visit, lost, served
 from PIL import Image
 from pybtex.database import parse_string
 
@@ -79,11 +76,10 @@ def test_the_unpacked_site_is_read_and_played_from_its_folder(
 # ----- what is missing --------------------------------------------------------------------------
 
 
-class Pages(SimpleHTTPRequestHandler):
+class Pages(Quiet):
     """The site below its base path, as GitHub Pages serves it."""
 
-    def log_message(self, *args: object) -> None:
-        """Keep the test report free of requests."""
+    path: str
 
     def do_GET(self) -> None:
         name = urlsplit(self.path).path.removeprefix(BASE)
@@ -102,13 +98,8 @@ class Pages(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def published() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Pages, directory=str(SITE)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}{BASE}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    for address in served(Pages):
+        yield f"{address}{BASE}"
 
 
 def test_a_mistyped_address_shows_a_page_of_the_book_that_leads_on(

@@ -6,14 +6,12 @@ import gzip
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
-from built import CHAPTERS, PACKED, SITE, New, Visit
+from built import CHAPTERS, PACKED, SITE, New, Quiet, Visit, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -105,11 +103,8 @@ RATE = 200_000  # bytes in a second, 1.6 Mbit
 LINE = threading.Lock()
 
 
-class Packed(SimpleHTTPRequestHandler):
+class Packed(Quiet):
     """The site at the end of a slow line, 40 ms away; what is text is compressed."""
-
-    def log_message(self, *args: object) -> None:
-        """Keep the test report free of requests."""
 
     def do_GET(self) -> None:
         path = Path(self.translate_path(self.path))
@@ -130,13 +125,7 @@ class Packed(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    made = ThreadingHTTPServer(("127.0.0.1", 0), partial(Packed, directory=str(SITE)))
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{made.server_port}"
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    yield from served(Packed)
 
 
 BLOCKING = """() => performance.getEntriesByType("resource")
