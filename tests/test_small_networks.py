@@ -106,6 +106,42 @@ def test_a_residual_family_in_miniature(monkeypatch, short, tmp_path, name) -> N
     assert "±" not in str(record["table"]["rows"])  # one seed has no interval
 
 
+def test_moved_images_are_crops_of_the_image_within_its_mirrored_border() -> None:
+    """Each is found among all places and both directions; a plan that moves nothing moves none."""
+    plan, train = family.PLANS["family_cifar10"], toy(60, 1, 3, 8, 8)
+    pad = nn.functional.pad(train.x, [family.SHIFT] * 4, mode="reflect")
+    places = [(i, j) for i in range(5) for j in range(5)]
+    crops = torch.stack([pad[:, :, i : i + 8, j : j + 8] for i, j in places])
+    crops = torch.cat([crops, crops.flip(-1)])
+    seen = set()
+    for (x, y), (plain, same) in zip(
+        family.stream(plan, train, 3, 0), tickets.batches(train, 3, 0), strict=True
+    ):
+        assert torch.equal(y, same)
+        rows = [int((train.x == image).flatten(1).all(1).nonzero()[0]) for image in plain]
+        found = (crops[:, rows] == x).flatten(2).all(2)
+        assert bool(found.any(0).all())
+        seen |= {int(one.nonzero()[0]) for one in found.T}
+    assert len({k % 25 for k in seen}) > 1
+    assert {k // 25 for k in seen} == {0, 1}
+    still = next(family.stream(plan._replace(moved=False), train, 1, 0))[0]
+    assert torch.equal(still, next(tickets.batches(train, 1, 0))[0])
+
+
+def test_half_multiplies_coarsely_and_is_cut_like_the_others() -> None:
+    model, exact = (family.residual(0, width=8, half=half) for half in (True, False))
+    x = torch.randn(5, 3, 32, 32, generator=seeded(0))
+    error = ((model(x) - exact(x)).norm() / exact(x).norm()).detach()
+    assert 1e-6 < float(error) < 0.05
+    assert model(x).dtype == torch.float32
+    w = parameters_of(model)
+    w["3.body.0.weight"][::2] = 0
+    small = prune(model, w)
+    assert isinstance(small, family.Half)
+    assert len(small.get_parameter("3.body.0.weight")) == 8
+    assert cost(small, 3, 32, 32).multiply_adds < cost(exact, 3, 32, 32).multiply_adds
+
+
 def test_what_is_cut_from_a_residual_network_changes_no_output() -> None:
     """Rows at zero, biases not: the cut network answers the same, and every cuttable row went."""
     model = family.residual(0, width=8)
@@ -127,7 +163,7 @@ def test_level_shares_keep_the_first_of_each_layer() -> None:
     """By hand: the first layer enters before the second; level, half of each stays."""
     entry = {"a": torch.tensor([2.0, 1.0]), "b": torch.tensor([9.0, 7.0, 8.0, torch.inf])}
     w = {"a": torch.zeros(2, 3), "b": torch.zeros(4, 2)}
-    p = family.Trained(nn.Sequential(), {}, {}, w, entry, {})
+    p = family.Trained({}, {}, w, entry, {})
     kept = {
         kind: [m[:, 0].tolist() for m in family.masks_of(p, kind, w, 0.5).values()]
         for kind in ("order", "level order")

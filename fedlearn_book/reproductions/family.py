@@ -38,6 +38,7 @@ from fedlearn_book.reproductions.tickets import (
 )
 from fedlearn_lib import loss_of, parameters_of, project, prune
 from fedlearn_lib.data import Dataset
+from fedlearn_lib.data.clients import Batch
 from fedlearn_lib.models import ResidualBlock
 from fedlearn_lib.sparse.penalties import group_norms, group_threshold
 from fedlearn_lib.structure import Masks, he_start, magnitude_masks, retrain
@@ -49,16 +50,27 @@ BEGIN = 0.2  # share of the units with which linearized Bregman training begins
 BIAS = 0.1  # of its units at the start
 LOOK = 20  # steps between two looks at the support
 BRANCH = 0.5  # of the second convolutions of a residual network at the start: it has no norms
+SHIFT = 2  # pixels by which images that are moved may move
 Budget = tuple[str, float]
 Cell = dict[str, Any]
 Member = dict[str, Any]
 
 
-def residual(seed: int, *, width: int, classes: int = 10) -> nn.Module:
+class Half(nn.Sequential):
+    """A chain that multiplies in bfloat16 on a processor; its weights stay float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            out: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return out.float()
+
+
+def residual(seed: int, *, width: int, classes: int = 10, half: bool = False) -> nn.Module:
     """A residual network whose inner filters can be cut out: three stages of one block, no norms.
 
     A norm over several filters would tie them together, and padding with zeros would keep a filter
-    that says a constant (Proposition 13.2), so the second convolutions repeat the border.
+    that says a constant (Proposition 13.2), so the second convolutions repeat the border. With
+    ``half`` it is a ``Half`` whose images and filters lie channels last.
 
     >>> residual(0, width=4, classes=7)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 7])
@@ -73,12 +85,12 @@ def residual(seed: int, *, width: int, classes: int = 10) -> nn.Module:
         )  # fmt: skip
         layers.append(block)
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes)]
-    model = he_start(nn.Sequential(*layers), seed)
+    model = he_start(Half(*layers) if half else nn.Sequential(*layers), seed)
     with torch.no_grad():
         for module in model:
             if isinstance(module, ResidualBlock):
                 module.get_parameter("body.2.weight").mul_(BRANCH)
-    return model
+    return model.to(memory_format=torch.channels_last) if half else model  # type: ignore[call-overload]
 
 
 class Plan(NamedTuple):
@@ -86,7 +98,9 @@ class Plan(NamedTuple):
 
     ``nus`` are the springs of the paths in passing, ``nu`` that of the path whose end is used;
     ``shares`` those of all units that members keep; ``prox`` and ``bregman`` strengths;
-    ``budgets`` what the table asks for: shares of the dense network's multiply-adds or parameters.
+    ``budgets`` what the table asks for: shares of the dense network's multiply-adds or parameters;
+    ``lr`` the step of SGD, to which it rises in the first ``warm`` share of a training; ``moved``
+    whether images are mirrored and moved in training.
     """
 
     data: str
@@ -101,6 +115,9 @@ class Plan(NamedTuple):
     prox: tuple[float, ...]
     bregman: tuple[float, ...]
     budgets: tuple[Budget, ...]
+    lr: float = LR
+    warm: float = 0.0
+    moved: bool = False
 
 
 PLANS = {
@@ -112,14 +129,17 @@ PLANS = {
     ),
     **{
         f"family_{data}": Plan(
-            data, f"a residual network of width {width} without norms",
-            partial(residual, width=width, classes=classes), classes, 1, 6,
-            (0.05, 0.1, 0.2, 0.4, 0.7), (40.0, 80.0), 80.0, (0.002, 0.006, 0.02, 0.06),
-            (1.0, 4.0, 12.0, 40.0),
+            data, f"a residual network of width {width} without norms, in bfloat16",
+            partial(residual, width=width, classes=classes, half=True), classes, seeds, epochs,
+            (0.05, 0.1, 0.2, 0.4, 0.7), (nu,), nu, (0.001, 0.002, 0.004), (1.0, 3.0, 10.0),
             tuple((what, share) for what in ("multiply_adds", "parameters")
                   for share in (0.2, 0.4, 0.6)),
+            lr=0.05, warm=0.1, moved=True,
         )
-        for data, classes, width in (("cifar10", 10, 16), ("cifar100", 100, 16), ("tiny", 100, 16))
+        for data, classes, width, seeds, epochs, nu in (
+            ("cifar10", 10, 64, 1, 20, 300.0), ("cifar100", 100, 16, 3, 10, 150.0),
+            ("tiny", 100, 16, 1, 10, 150.0),
+        )
     },
 }  # fmt: skip
 
@@ -146,7 +166,6 @@ def families(plan: Plan) -> dict[str, tuple[str, int]]:
 class Trained(NamedTuple):
     """What the cells of a seed share: two dense networks, one path's end, some in passing."""
 
-    model: nn.Module
     dense: Params
     decayed: Params
     end: Params
@@ -178,8 +197,11 @@ def main(name: str, *, root: str | None = None, folder: str | Path | None = None
         command=f"python -m fedlearn_book.reproductions {name}",
         setting=f"{plan.words}, {len(train.y)} images, {len(held.y)} held out for choices, "
         f"{plan.epochs} epochs, batches of {BATCH}; path: SplitLBI, one group a filter or hidden "
-        f"unit, step 0.1, in the last quarter 0.01; SGD: step {LR:g} falling to 0, momentum "
-        f"{MOMENTUM:g}, decay {DECAY:g} or 1/ν; the path whose end is used and the decay have "
+        f"unit, step 0.1, in the last quarter 0.01; SGD: step {plan.lr:g} "
+        + (f"after a rise in the first {100 * plan.warm:g} %, " if plan.warm else "")
+        + f"falling to 0, momentum {MOMENTUM:g}, decay {DECAY:g} or 1/ν; "
+        + (f"images mirrored and moved by up to {SHIFT} pixels; " if plan.moved else "")
+        + f"the path whose end is used and the decay have "
         f"ν = {plan.nu:g}; strengths of proximal SGD {plan.prox[0]:g} to {plan.prox[-1]:g}, of "
         f"linearized Bregman training {plan.bregman[0]:g} to {plan.bregman[-1]:g}",
         table=partial(summarize, plan),
@@ -233,20 +255,20 @@ def compute(
     family: str, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Make one family: size and accuracy of each member."""
-    p = prepared(seed)
+    model = plan.network(seed)
     if family == "dense":
-        p.model.load_state_dict(p.dense)
-        return {"members": [score(plan, p.model, held, test)]}
+        model.load_state_dict(prepared(seed).dense)
+        return {"members": [score(plan, model, held, test)]}
     kind, _, again = family.partition(", ")
     members = []
-    for w in weights_of(plan, p, kind, train, seed):
+    for w in weights_of(plan, prepared, kind, train, seed):
         try:
-            small = prune(p.model, w)
+            small = prune(model, w)
         except ValueError:  # a layer without units
             members.append({"dead": True})
             continue
         if again:
-            end = fit(small, parameters_of(small), train, 1, 700 + seed, decay=DECAY)
+            end = fit(plan, small, parameters_of(small), train, 1, 700 + seed, decay=DECAY)
             small.load_state_dict(end)
         members.append(score(plan, small, held, test))
     return {"members": members}
@@ -264,22 +286,49 @@ def prepare(plan: Plan, train: Dataset, seed: int) -> Trained:
     model = plan.network(seed)
     start = parameters_of(model)
     dense, decayed = (
-        fit(model, start, train, plan.epochs, seed, decay=d) for d in (DECAY, 1 / plan.nu)
+        fit(plan, model, start, train, plan.epochs, seed, decay=d) for d in (DECAY, 1 / plan.nu)
     )
     paths = {f"passing {nu:g}": follow(plan, train, seed, nu) for nu in plan.nus}
     end, entry, _ = paths[f"passing {plan.nu:g}"]
-    return Trained(model, dense, decayed, end, entry, {k: path[2] for k, path in paths.items()})
+    return Trained(dense, decayed, end, entry, {k: path[2] for k, path in paths.items()})
 
 
 def fit(
-    model: nn.Module, w: Params, train: Dataset, epochs: int, seed: int, *, decay: float
+    plan: Plan, model: nn.Module, w: Params, train: Dataset, epochs: int, seed: int, *, decay: float
 ) -> Params:
-    """Train with a step that falls linearly to zero."""
-    steps = epochs * -(-len(train.y) // BATCH)
+    """Train with SGD and the plan's steps."""
+    lr = step_of(plan, epochs * -(-len(train.y) // BATCH))
     return retrain(
-        loss_of(model), w, {}, batches(train, epochs, 100 + seed),
-        lr=lambda k: LR * (1 - k / steps), momentum=MOMENTUM, weight_decay=decay,
+        loss_of(model), w, {}, stream(plan, train, epochs, 100 + seed),
+        lr=lr, momentum=MOMENTUM, weight_decay=decay,
     )  # fmt: skip
+
+
+def step_of(plan: Plan, steps: int) -> Callable[[int], float]:
+    """Return the step of SGD by its number: it rises, where the plan says so, and falls to zero.
+
+    >>> step = step_of(PLANS["family"]._replace(lr=1.0, warm=0.2), 10)
+    >>> [round(step(k), 1) for k in range(10)]
+    [0.5, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
+    """
+    rise = plan.warm * steps
+    return lambda k: plan.lr * min(1 - k / steps, (k + 1) / rise if rise else 1.0)
+
+
+def stream(plan: Plan, train: Dataset, epochs: int, seed: int) -> Iterator[Batch]:
+    """Yield shuffled batches; if the plan says so, half mirrored and moved by up to SHIFT pixels.
+
+    All images of a batch move the same way, and the border is filled with its mirror image.
+    """
+    g = torch.Generator().manual_seed(seed)
+    for x, y in batches(train, epochs, seed):
+        if plan.moved:
+            down, right = torch.randint(2 * SHIFT + 1, (2,), generator=g).tolist()
+            wide = nn.functional.pad(x, [SHIFT] * 4, mode="reflect")
+            x = wide[..., down : down + x.shape[-2], right : right + x.shape[-1]]
+            mirrored = torch.rand(len(x), generator=g) < 0.5
+            x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+        yield x, y
 
 
 def follow(
@@ -295,7 +344,7 @@ def follow(
     slow = plan.epochs * -(-len(train.y) // BATCH) * 3 // 4
     entry = {name: torch.full((len(model.get_parameter(name)),), torch.inf) for name in names}
     passing: list[Params] = []
-    for k, (x, y) in enumerate(batches(train, plan.epochs, seed)):
+    for k, (x, y) in enumerate(stream(plan, train, plan.epochs, seed)):
         if k == slow:
             for group in optimizer.param_groups:
                 group["lr"] /= 10
@@ -313,17 +362,21 @@ def follow(
     return parameters_of(model), entry, passing
 
 
-def weights_of(plan: Plan, p: Trained, kind: str, train: Dataset, seed: int) -> Iterator[Params]:
+def weights_of(
+    plan: Plan, prepared: Callable[[int], Trained], kind: str, train: Dataset, seed: int
+) -> Iterator[Params]:
     """Yield the weights of a family's members, zero where a unit is out."""
-    if kind in p.passing:
-        yield from p.passing[kind]
-    elif kind in ("prox", "bregman"):
+    if kind in ("prox", "bregman"):
         for strength in plan.prox if kind == "prox" else plan.bregman:
             yield sparse_training(plan, kind, strength, train, seed)
-    else:
-        w = {"size": p.dense, "decayed size": p.decayed}.get(kind, p.end)
-        for share in plan.shares:
-            yield project(w, masks_of(p, kind, w, share))
+        return
+    p = prepared(seed)
+    if kind in p.passing:
+        yield from p.passing[kind]
+        return
+    w = {"size": p.dense, "decayed size": p.decayed}.get(kind, p.end)
+    for share in plan.shares:
+        yield project(w, masks_of(p, kind, w, share))
 
 
 def masks_of(p: Trained, kind: str, w: Params, share: float) -> Masks:
@@ -362,16 +415,16 @@ def sparse_training(plan: Plan, kind: str, strength: float, train: Dataset, seed
     heavy = {k: torch.zeros_like(v) for k, v in V.items()}
     with torch.no_grad():
         set_weights(model, V, names, strength if kind == "bregman" else 0.0)
-    for k, (x, y) in enumerate(batches(train, plan.epochs, 100 + seed)):
+    lr = step_of(plan, steps)
+    for k, (x, y) in enumerate(stream(plan, train, plan.epochs, 100 + seed)):
         model.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
-        lr = LR * (1 - k / steps)
         with torch.no_grad():
             for name, p in model.named_parameters():
                 heavy[name] = MOMENTUM * heavy[name] + (p.grad if p.grad is not None else 0)
-                V[name] -= lr * heavy[name]
+                V[name] -= lr(k) * heavy[name]
                 if kind == "prox" and name in names:
-                    V[name] = group_threshold(V[name], lr * strength / (1 - MOMENTUM))
+                    V[name] = group_threshold(V[name], lr(k) * strength / (1 - MOMENTUM))
             set_weights(model, V, names, strength if kind == "bregman" else 0.0)
     return parameters_of(model)
 
