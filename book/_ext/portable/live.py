@@ -13,7 +13,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from fedlearn_book import two_groups_drawing
+from fedlearn_book import networks_drawing, two_groups_drawing
 from fedlearn_book.widgets import front_still, pair
 from portable.catalog import read_cells
 from portable.counts import counts
@@ -24,6 +24,8 @@ MADE: dict[str, Callable[[], str]] = {
     "average": pair.average_html,
     "start": pair.start_html,
     "two-groups": two_groups_drawing.figure_html,
+    "arrival": networks_drawing.arrival_html,
+    "tickets": networks_drawing.tickets_html,
 }
 
 

@@ -1,0 +1,81 @@
+"""What the page says about the long runs of chapters 11 and 13 is what their result files say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedlearn_book import networks_drawing
+from fedlearn_book.reproductions import networks_log as log
+from fedlearn_book.reproductions import read, table
+from fedlearn_book.reproductions.record import interval, matching
+
+PAGE = (Path(__file__).parents[1] / "book/reproductions.md").read_text(encoding="utf-8")
+TABLES: dict[str, Callable[[], log.Table]] = {
+    one.__name__: one for one in (log.by_seed, log.arrivals, log.leads, log.thin, log.grown)
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_page_prints_the_tables(name: str) -> None:
+    assert table(TABLES[name]()) in PAGE, f"print table(networks_log.{name}()) into the page"
+
+
+def test_a_lead_is_taken_within_a_seed_and_without_the_dead() -> None:
+    """By hand from the cells of MNIST, 40 percent: one uniform lot learned nothing."""
+    of = {
+        (c["setting"]["method"], c["setting"]["seed"]): c["result"]["accuracy"]
+        for c in read("tickets_mnist")["cells"] if c["setting"]["share"] == 0.4
+    }  # fmt: skip
+    pairs = [(of["early", seed], of["random", seed]) for seed in range(3)]
+    alive = [100 * (a - b) for a, b in pairs if min(a, b) > 0.2]
+    assert len(alive) == 2
+    assert log.lead("tickets_mnist", "random", 0.4) == f"{np.mean(alive):.2f} (1 dead)"
+    rewound = [100 * (of["early", seed] - of["rewound", seed]) for seed in range(3)]
+    told = "{:.2f} ± {:.2f}".format(*interval(rewound))
+    assert log.lead("tickets_mnist", "rewound", 0.4) == told
+
+
+def test_the_page_counts_the_intervals_that_hold_zero() -> None:
+    clear = [
+        (name, rival, share)
+        for name in log.DATA for share in log.shares(name) for rival in log.RIVALS[:4]
+        if np.diff(np.abs(interval(log.gaps(name, rival, share).tolist())))[0] < 0
+    ]  # fmt: skip
+    assert clear == [("tickets_mnist", "rewound", 0.2), ("tickets_fashion", "kept", 0.4),
+                     ("tickets_fashion", "kept", 0.7)]  # fmt: skip
+    assert "of the twenty-four intervals against the first four rivals three do not" in PAGE
+
+
+def test_the_page_tells_how_far_networks_came() -> None:
+    momentum = matching(read("lenet_mnist")["cells"], method="SplitLBI, momentum")
+    alive = [run for run in momentum if run["dense"][-1] > 0.2]
+    ends = [100 * np.mean([run[what][-1] for run in alive]) for what in ("projected", "dense")]
+    assert len(alive) == 4
+    assert "four that learned is {:.2f} %, and {:.2f} % dense".format(*ends) in PAGE
+    runs = matching(read("resnet_cifar10")["cells"], method=networks_drawing.FORM)
+    fourth = [100 * run["projected"][3] for run in runs]
+    assert f"at {min(fourth):.0f} to {max(fourth):.0f} percent after the fourth" in PAGE
+    assert [run["projected"][1] for run in runs] == [0.1] * 3
+    grown = matching(read("growth")["cells"], method="grown")
+    sizes = np.array([[sum(run["widths"][k]) for k in (0, 4, 8, 12)] for run in grown])
+    ends = [f"{low} and {high}" for low, high in zip(sizes.min(0), sizes.max(0), strict=True)]
+    assert (sizes[:, 0] == 21).all()
+    assert (
+        re.findall(r"between (\d+ and \d+)", PAGE.split("## Growing at full size")[1])[:3]
+        == (ends[1:])
+    )
+    assert f"{100 * np.mean([run['accuracy'] for run in grown]):.2f} %" in PAGE
+
+
+@pytest.mark.parametrize("name", ["arrival", "tickets"])
+def test_the_drawings_say_their_numbers(name: str) -> None:
+    picture = getattr(networks_drawing, name)()
+    numbers = re.findall(r"-?\d+\.\d+ ± \d+\.\d+|\d+, \d+ and \d+", picture.alt)
+    assert len(numbers) >= 3
+    told = " ".join(cell for row in log.leads()["rows"] for cell in row)
+    assert name == "arrival" or all(n in told for n in numbers)
