@@ -26,14 +26,12 @@ OPEN_ALL = """() => new Promise((done) => {
 # Rules that axe knows and leaves out unless one asks for them.
 MORE = ("label-content-name-mismatch", "p-as-heading", "table-fake-caption", "td-has-header")
 # In formulas, listings and signatures lie four of five elements of a page, and nothing to judge but
-# colors. Those are judged once for each look: two texts of one color on one ground are alike. For
-# the other rules each of these holds its bare text and its links only: axe compares each element
-# with each one that it is to leave out, which took three minutes for the longest chapter.
+# colors. Two texts of one color on one ground are alike: each look is judged three times. Before
+# axe looks, a formula, listing or signature is left its bare text and its links, unless one of the
+# texts to be judged is in it or it is part of what scrolls: bare text has another width. With all
+# of them axe took three minutes for the longest chapter.
 DEEP = "math, pre, dt.sig"
-COLORS = ("color-contrast",)
-# What scrolls must be judged as it lies: bare text has another width than a formula.
-SCROLLS = ("scrollable-region-focusable",)
-RUN = """async ([parts, deep, colors, scrolls, more]) => {
+RUN = """async ([parts, deep, more]) => {
   const under = new Map();
   const ground = (node) => {  // what lies below a node, from the page up
     if (!node) return "";
@@ -58,24 +56,30 @@ RUN = """async ([parts, deep, colors, scrolls, more]) => {
       if (looks.get(look).length < 3) looks.get(look).push(node);
     }
   }
-  const options = { preload: false, resultTypes: ["violations"] };
-  const on = (names, enabled) => Object.fromEntries(names.map((name) => [name, { enabled }]));
-  const rules = { ...on(more, true), ...on(colors, false), ...on(scrolls, false) };
-  const whole = parts ?? document.documentElement;
-  const include = [...looks.values()].flat();
-  const runs = [await axe.run(whole, { ...options, runOnly: scrolls })];
-  if (include.length) runs.push(await axe.run({ include }, { ...options, runOnly: colors }));
-  const held = [...document.querySelectorAll(deep)].map((node) => [node, [...node.childNodes]]);
+  const judged = [...looks.values()].flat();
+  const scrolls = [...document.body.querySelectorAll("*")].filter((node) =>
+    (node.scrollWidth > node.clientWidth || node.scrollHeight > node.clientHeight) &&
+    /auto|scroll/.test(getComputedStyle(node).overflow));
+  const whole = (node) => judged.some((one) => node.contains(one)) ||
+    scrolls.some((one) => node.contains(one) || one.contains(node));
+  const held = [...document.querySelectorAll(deep)].filter((node) => !whole(node))
+    .map((node) => [node, [...node.childNodes]]);
+  for (const node of judged) node.setAttribute("data-judged", "");
+  axe.configure({ rules: [{ id: "color-contrast", selector: "[data-judged]" }] });
   for (const [node, inside] of held) {
     node.replaceChildren(node.textContent, ...inside.filter((one) => one.tagName === "A"));
   }
   try {
-    runs.push(await axe.run(whole, { ...options, rules }));
+    const { violations } = await axe.run(parts ?? document.documentElement, {
+      preload: false, resultTypes: ["violations"],
+      rules: Object.fromEntries(more.map((name) => [name, { enabled: true }])),
+    });
+    return violations.map(({ id, nodes }) =>
+      [id, nodes.slice(0, 3).map(({ html }) => html.slice(0, 120))]);
   } finally {
     for (const [node, inside] of held) node.replaceChildren(...inside);
+    for (const node of judged) node.removeAttribute("data-judged");
   }
-  return runs.flatMap(({ violations }) => violations).map(({ id, nodes }) =>
-    [id, nodes.slice(0, 3).map(({ html }) => html.slice(0, 120))]);
 }"""
 
 
@@ -83,7 +87,7 @@ def findings(tab: Page, parts: str | None = None) -> list[list[Any]]:
     """List what axe finds on the page as it stands, or in its parts: rule and elements of each."""
     if not tab.evaluate("'axe' in window"):
         tab.evaluate(AXE)
-    found: list[list[Any]] = tab.evaluate(RUN, [parts, DEEP, COLORS, SCROLLS, MORE])
+    found: list[list[Any]] = tab.evaluate(RUN, [parts, DEEP, MORE])
     return found
 
 

@@ -85,18 +85,20 @@ def longest(tab: Page, address: str) -> float:
 def test_no_task_keeps_a_slow_phone_waiting(new_context: New, http: str, page: str) -> None:
     """At most 400 ms with a processor slowed four times, on the three heaviest pages.
 
-    A busy machine counts in the proportion of its own speed, before and after each load, and the
-    best of five loads is what the page itself takes.
+    A busy machine counts in the proportion of its own speed, before each load, and the best of at
+    most five loads is what the page itself takes.
     """
     tab = new_context(viewport={"width": 390, "height": 844}).new_page()
     tab.context.new_cdp_session(tab).send("Emulation.setCPUThrottlingRate", {"rate": 4})
     tab.add_init_script(f"({LONGEST})()")
-    tasks, work = [], []
-    for _ in range(5):
+    tasks: list[float] = []
+    work: list[float] = []
+    most = 0.0
+    while len(tasks) < 5 and not (tasks and tasks[-1] < most):
         work.append(tab.evaluate(WORKS))
         tasks.append(longest(tab, f"{http}/{page}"))
-    slower = max(1.0, median(work) / WORK)
-    assert 0 < min(tasks) < LIMIT * slower, (tasks, work)
+        most = LIMIT * max(1.0, median(work) / WORK)
+    assert 0 < min(tasks) < most, (tasks, work)
 
 
 RATE = 200_000  # bytes in a second, 1.6 Mbit
@@ -139,12 +141,14 @@ HEAVIEST = max(CHAPTERS, key=lambda page: (SITE / page).stat().st_size)
 def test_on_a_slow_line_a_page_is_seen_within_two_seconds(
     new_context: New, server: str, page: str
 ) -> None:
-    """On the first visit, 1.6 Mbit/s and 40 ms away; the best of three loads.
+    """On the first visit, 1.6 Mbit/s and 40 ms away; the best of at most three loads.
 
     Half a second of them is work, and counts in the proportion of the machine's speed, as above.
     """
-    times, work = [], []
-    for _ in range(3):
+    times: list[float] = []
+    work: list[float] = []
+    most = 0.0
+    while len(times) < 3 and not (times and times[-1] < most):
         context = new_context(viewport={"width": 390, "height": 844})
         tab = context.new_page()
         work.append(4 * tab.evaluate(WORKS))
@@ -152,6 +156,6 @@ def test_on_a_slow_line_a_page_is_seen_within_two_seconds(
         times.append(tab.wait_for_function(PAINT).json_value())
         blocking = tab.evaluate(BLOCKING)
         context.close()
+        most = 1.5e3 + 0.5e3 * max(1.0, median(work) / WORK)
     assert 1e5 < blocking < 1.3 * RATE, "what a page waits for, in 1.3 s"
-    slower = max(1.0, median(work) / WORK)
-    assert 0.5e3 < min(times) < 1.5e3 + 0.5e3 * slower, (times, work)
+    assert 0.5e3 < min(times) < most, (times, work)
