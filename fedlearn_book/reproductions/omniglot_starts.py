@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from fedlearn_lib import (
     run,
 )
 from fedlearn_lib.data.clients import Batch
-from fedlearn_lib.federated import descend, partial_oracle, reptile
+from fedlearn_lib.federated import State, descend, partial_oracle, reptile
 from fedlearn_lib.federated.oracles import Loss
 from fedlearn_lib.trees import Params
 
@@ -50,7 +49,7 @@ def network(seed: int = 0) -> nn.Module:
     return mlp(INPUTS, HIDDEN, CLASSES, activation="tanh", seed=seed)
 
 
-def algorithm_of(method: str, loss: Loss, setting: Mapping[str, float]) -> Algorithm[Any, Params]:
+def algorithm_of(method: str, loss: Loss, setting: Mapping[str, float]) -> Algorithm[State, Params]:
     """Return the algorithm that trains the start of a method."""
     if method.startswith("FedAvg"):
         return fedavg(gradient(loss), **setting)

@@ -34,13 +34,13 @@ class State(NamedTuple):
     round: int = 0
 
 
-class OwnState(NamedTuple):
+class OwnState(NamedTuple, Generic[S]):
     """What a simulation sees and no server does: the server's state and every client's own.
 
     ``own`` has leaves [m …], one row for each client, whether it was ever sampled or not.
     """
 
-    server: Remembers
+    server: S
     own: Params
 
     @property

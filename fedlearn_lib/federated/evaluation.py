@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,7 +76,7 @@ def evaluate(
 
 
 @explained_call
-def personal_models(state: OwnState) -> Params:
+def personal_models(state: OwnState[Any]) -> Params:
     r"""Return one model a client, leaves [m …]: its own leaves, the shared one where it has none.
 
     For Ditto, pFedMe and local training these are the clients' own models, for FedRep the shared

@@ -3,6 +3,7 @@ r"""From one model for all to everybody's own, in rounds: accounts that are neve
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -78,7 +79,7 @@ def personal_path(
 
 
 @explained_call
-def path_models(state: OwnState, *, kappa: float, penalty: Penalties = L1()) -> Params:  # noqa: B008
+def path_models(state: OwnState[Any], *, kappa: float, penalty: Penalties = L1()) -> Params:  # noqa: B008
     r"""Return the models in use on the path, $w+\kappa\,\mathrm{Prox}_\Omega(V_i)$: leaves [m …].
 
     ``kappa`` and ``penalty`` are those of :func:`personal_path`; the state does not hold them.
@@ -103,7 +104,7 @@ def path_models(state: OwnState, *, kappa: float, penalty: Penalties = L1()) -> 
     return {k: w + torch.stack([row[k] for row in rows]) for k, w in state.w.items()}
 
 
-def accounts_of(state: OwnState) -> Params:
+def accounts_of(state: OwnState[Any]) -> Params:
     """Return the accounts V by leaf, [m …]; empty for other methods.
 
     A leaf of the model whose name begins with the mark is no account.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ from fedlearn_lib._checked import checked_anywhere
 from fedlearn_lib._checks import check_integers
 from fedlearn_lib.federated._population import Population, outline
 from fedlearn_lib.federated.algorithm import Algorithm, M, Remembers, S
-from fedlearn_lib.federated.simulate import History, run
+from fedlearn_lib.federated.simulate import History, Probe, run
 from fedlearn_lib.trees import Params
 
 
 @checked_anywhere
 def run_saved(
     path: str | Path,
-    algorithm: Algorithm[S, M],
+    algorithm: Algorithm[Any, Any],
     w0: Params,
     clients: Population,
     *,
@@ -33,7 +33,7 @@ def run_saved(
     steps: int,
     batch: int | None,
     generator: torch.Generator,
-    probe: Callable[[Any], Mapping[str, float] | None] | None = None,
+    probe: Probe[Any] | None = None,
     how: str = "vmap",
 ) -> tuple[Remembers, History]:
     r"""Run like :func:`fedlearn_lib.run`, and save the run to a file after every few rounds.
@@ -67,6 +67,7 @@ def run_saved(
     check_integers(every=every)
     file = Path(path)
     options: dict[str, Any] = {"cohort": cohort, "steps": steps, "batch": batch, "how": how}
+    state: Remembers
     state, history = run(
         algorithm, w0, clients, rounds=0, generator=generator, probe=probe, **options
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, overload
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ from fedlearn_lib.federated.algorithm import Algorithm, Kept, M, OwnState, Remem
 from fedlearn_lib.federated.mapping import chunk_of, map_clients
 from fedlearn_lib.trees import Params, axpy, weighted_sum
 
+Probe = Callable[[S], Mapping[str, float] | None]  # what looks at a state between two rounds
+
 
 class History(NamedTuple):
     """What ``probe`` saw: the round numbers and, under each name, one value a round."""
@@ -34,6 +36,28 @@ class History(NamedTuple):
     values: dict[str, list[float]]
 
 
+# Whose clients keep nothing ends with the server's state, another one with everybody's own beside.
+@overload
+def run(
+    algorithm: Algorithm[S, Params],
+    w0: Params,
+    clients: Population,
+    *,
+    rounds: int,
+    cohort: int | None = ...,
+    steps: int,
+    batch: int | None,
+    generator: torch.Generator,
+    probe: Probe[S] | None = ...,
+    how: str = ...,
+    state: S | None = ...,
+) -> tuple[S, History]: ...
+@overload
+def run(
+    algorithm: Algorithm[S, Kept], w0: Params, clients: Population, *, rounds: int,
+    cohort: int | None = ..., steps: int, batch: int | None, generator: torch.Generator,
+    probe: Probe[OwnState[S]] | None = ..., how: str = ..., state: OwnState[S] | None = ...,
+) -> tuple[OwnState[S], History]: ...  # fmt: skip
 @checked_anywhere
 def run(
     algorithm: Algorithm[S, M],
@@ -45,7 +69,7 @@ def run(
     steps: int,
     batch: int | None,
     generator: torch.Generator,
-    probe: Callable[[Any], Mapping[str, float] | None] | None = None,
+    probe: Probe[Any] | None = None,
     how: str = "vmap",
     state: Remembers | None = None,
 ) -> tuple[Remembers, History]:
@@ -175,9 +199,7 @@ def sample_cohort(m: int, cohort: int, *, generator: torch.Generator) -> Tensor:
     return torch.tensor(sorted(chosen))
 
 
-def _record(
-    history: History, state: Remembers, probe: Callable[[Any], Mapping[str, float] | None] | None
-) -> None:
+def _record(history: History, state: Remembers, probe: Probe[Any] | None) -> None:
     seen = None if probe is None else probe(state)
     if seen is None:
         return
