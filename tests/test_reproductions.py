@@ -164,6 +164,7 @@ SUMMARIES: dict[str, Callable[[list[dict]], dict]] = {
     "distance_gain": distance_gain.summarize,
     **{name: partial(family.summarize, plan) for name, plan in family.PLANS.items()},
     "flower_faults": flower_faults.summarize,
+    "flower_writers": flower_faults.summarize_writers,
     "goal": goal.summarize,
     "growth": growth.summarize,
     "growth_released": growth_released.summarize,

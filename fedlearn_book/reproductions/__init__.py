@@ -23,6 +23,7 @@ NAMES = (
     "family_cifar100",
     "family_tiny",
     "flower_faults",
+    "flower_writers",
     "goal",
     "growth",
     "growth_released",

@@ -41,6 +41,7 @@ RUNS: dict[str, Callable[..., None]] = {
     "distance_gain": distance_gain.main,
     **{name: partial(family.main, name) for name in family.PLANS},
     "flower_faults": flower_faults.main,
+    "flower_writers": flower_faults.main_writers,
     "goal": goal.main,
     "growth": growth.main,
     "growth_released": growth_released.main,

@@ -3,7 +3,8 @@
 A SuperLink and four SuperNodes are processes of their own, started by Flower's commands, on
 loopback, with TLS and with a key for every node. In the rehearsal one client answers NaN, one is
 too slow, one is killed and started again, and the SuperLink is killed with -9 and started again on
-its database. The end is compared with a simulation in which the same clients answered.
+its database. The end is compared with a simulation in which the same clients answered. A second
+run deploys the app with writers of MNIST as clients and lets nothing happen to them.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -33,6 +36,7 @@ from fedlearn_book.reproductions.record import run_cells
 APP = Path(__file__).parents[2] / "examples" / "flower_digits"
 SEEDS = (0, 1, 2)
 CLIENTS, ROUNDS, TIMEOUT, LEAST = 4, 8, 40.0, 2
+WRITERS = 6
 NAN_ROUND, SLOW_ROUND, KILLED_ROUND, SUPERLINK_ROUND = 1, 2, 4, 6
 SETTINGS = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -72,6 +76,50 @@ def summarize(done: list[dict[str, Any]]) -> dict[str, Any]:
     gap = max(cell["result"]["gap"] for cell in done)
     rows.append(["end", f"differs from the simulation by {gap:.0e} at most", "", ""])
     return {"columns": ["round", "event", "answers from clients", "refused"], "rows": rows}
+
+
+def main_writers(*, root: str | None = None, folder: str | Path | None = None) -> None:
+    """Deploy the app once a seed on MNIST by its writers and store ``flower_writers.json``."""
+    run_cells(
+        "flower_writers",
+        [{"seed": seed} for seed in SEEDS],
+        partial(deploy_writers, str(Path(root).expanduser().resolve()) if root else ""),
+        folder=folder,
+        constants=constants_of(__name__),
+        title="A deployment with writers",
+        question="Does a deployment with writers of MNIST as clients compute what run computes?",
+        command="python -m fedlearn_book.reproductions flower_writers",
+        setting=f"Per-FedAvg on MNIST, {WRITERS} writers drawn by the seed, one a node, {ROUNDS} "
+        "rounds without a fault; Flower with TLS and node authentication, all processes on one "
+        "machine",
+        table=summarize_writers,
+        note="Largest change of a parameter in training, and the largest difference of the end "
+        "from a simulation in this process with the same draws.",
+    )
+
+
+def deploy_writers(root: str, seed: int) -> dict[str, Any]:
+    """Run the deployment with writers; return the server's log and its end."""
+    config = {"seed": seed, "clients": WRITERS, "rounds": ROUNDS, "timeout": 4 * TIMEOUT,
+              "least": WRITERS, "data": "mnist", "root": root}  # fmt: skip
+    with tempfile.TemporaryDirectory() as name, deployment(Path(name), WRITERS, {}) as parts:
+        parts.finish(parts.run(config), seconds=1200)
+        return {"revived": parts.revived, **parts.outcome(config)}
+
+
+def summarize_writers(done: list[dict[str, Any]]) -> dict[str, Any]:
+    """Make one row a seed."""
+    rows = []
+    for cell in done:
+        result = cell["result"]
+        log = [e for e in result["log"] if e["event"] == "averaged"]
+        rows.append(
+            [cell["setting"]["seed"], len(log), sum(len(e["answered"]) for e in log),
+             f"{median(e['seconds'] for e in log):.0f}", f"{result['moved']:g}",
+             f"{result['gap']:.0e}"]
+        )  # fmt: skip
+    heads = ["rounds", "answers", "seconds a round", "largest change", "largest difference"]
+    return {"columns": ["seed", *heads], "rows": rows}
 
 
 def named_once(refused: Sequence[str]) -> list[str]:
@@ -167,7 +215,8 @@ class Deployment:
             return process.poll() is not None
 
         _until(ended, seconds, "the end of the run")
-        if process.returncode:
+        # Flower's command ends well also where an app could not even be imported.
+        if process.returncode or not (self.home / "server.pt").exists():
             raise RuntimeError(f"the run failed: {self.said()}")
 
     def stranger(self) -> str:
