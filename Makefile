@@ -9,6 +9,7 @@ PYTEST := $(PY) -m pytest
 # One thread in each of two processes, rather than two in each.
 TWO := OMP_NUM_THREADS=1
 UNIT = $(TWO) $(PYTEST) tests fedlearn_lib fedlearn_book tools --ignore=tests/site -n 2 --dist loadfile
+BROWSER = $(TWO) $(PYTEST) tests/site -n 2 --dist worksteal
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=3000 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
@@ -48,10 +49,10 @@ lab: $(READY) ## open JupyterLab on the chapters
 	$(PY) -m jupyterlab notebooks
 
 test: $(READY) ## everything that proves the project: lint, unit, chapters, site
-	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory --jobs=2 lint book
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory chapters
-	$(MAKE) --no-print-directory site
+	$(BROWSER)
 
 test-fast: lint ## for the daily loop: lint, and the unit tests that are not marked slow
 	$(UNIT) -m "not slow"
@@ -63,7 +64,7 @@ chapters: $(READY) ## run every notebook and compare its checked outputs
 	FEDLEARN_FIGURES=static $(TWO) $(PYTEST) notebooks $(NBVAL) --timeout=400 -n 2 --dist loadfile
 
 site: book ## test the built site in a headless browser
-	$(TWO) $(PYTEST) tests/site -n 2 --dist worksteal
+	$(BROWSER)
 
 pdf: book ## print every chapter and the whole book into _build/pdf (CHAPTER=08 chooses one)
 	$(PY) -m tools.make_pdf $(filter-out notebooks/*.ipynb,$(CHAPTER))
