@@ -138,7 +138,7 @@ PLANS = {
         )
         for data, classes, width, seeds, epochs, nu in (
             ("cifar10", 10, 64, 1, 20, 300.0), ("cifar100", 100, 16, 3, 10, 150.0),
-            ("tiny", 100, 16, 1, 10, 150.0),
+            ("tiny", 100, 16, 1, 60, 200.0),  # 150 images a class
         )
     },
 }  # fmt: skip
