@@ -17,8 +17,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOOKS = dict(zip(RIVALS, ("#0072B2", "#D55E00", "#CC79A7", "#009E73", "#E69F00"), strict=True))
+FAMILIES = {
+    "passing": ("the path, in passing", "#0072B2"),
+    "order, retrained": ("its order, one more epoch", "#56B4E9"),
+    "level order, retrained": ("the same, level in the layers", "#0F766E"),
+    "end size, retrained": ("size at the path's end", "#7C3AED"),
+    "size, retrained": ("magnitude, one more epoch", "#E69F00"),
+    "decayed size, retrained": ("the same after strong decay", "#D55E00"),
+    "prox": ("proximal SGD", "#009E73"),
+    "bregman": ("Bregman training", "#CC79A7"),
+}
+PHOTOGRAPHS = {
+    "family_cifar10": "CIFAR-10", "family_cifar100": "CIFAR-100", "family_tiny": "Tiny ImageNet"
+}  # fmt: skip
 FORM = "SplitLBI, momentum + decay"
 MOST = 5.0  # points to either side
+FAMILY_CAPTION = (
+    "Where little is left the path's order is mostly ahead of magnitude, where much is left it is "
+    "behind; on CIFAR-10 a training for each strength of a penalty is ahead of both. One seed each."
+)
 
 
 def arrival() -> Picture:
@@ -130,3 +147,62 @@ def draw_tickets(width: float) -> Figure:
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return figure
+
+
+def families() -> Picture:
+    """Accuracy of each member of each family against its work."""
+    said = []
+    for name, words in PHOTOGRAPHS.items():
+        whole = members(name, "dense")[0]
+        best = max((m for k in FAMILIES for m in members(name, k)), key=lambda m: m["held"])
+        work = 100 * best["multiply_adds"] / whole["multiply_adds"]
+        said.append(
+            f"{words}: the whole network {100 * whole['test']:.0f} percent, the best member "
+            f"{100 * best['test']:.0f} with {work:.0f} percent of its multiply-adds"
+        )
+    alt = "Test accuracy against the share of multiply-adds, for eight families. "
+    return picture(
+        draw_families((7.4, 5.6), (2, 2)), narrow=draw_families((4.1, 11.0), (4, 1)),
+        alt=alt + "; ".join(said) + ".", caption=FAMILY_CAPTION,
+    )  # fmt: skip
+
+
+def members(name: str, family: str) -> list[dict[str, float]]:
+    """Return the living members of a family by their work; ``passing`` is that of any ν."""
+    found = [
+        m for cell in read(name)["cells"] if cell["setting"]["family"].startswith(family)
+        and ("retrained" in family) == ("retrained" in cell["setting"]["family"])
+        and cell["setting"]["seed"] == 0
+        for m in cell["result"]["members"] if not m["dead"]
+    ]  # fmt: skip
+    return sorted(found, key=lambda m: m["multiply_adds"])
+
+
+def draw_families(size: tuple[float, float], grid: tuple[int, int]) -> Figure:
+    """Draw one panel a data set; the last panel names the lines."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", facecolor="none")
+    *axes, legend = figure.subplots(*grid).ravel()
+    for ax, (name, words) in zip(axes, PHOTOGRAPHS.items(), strict=True):
+        whole = members(name, "dense")[0]
+        ax.axhline(100 * whole["test"], color="#9CA3AF", linewidth=0.8, linestyle="--", zorder=0)
+        for family, (_, color) in FAMILIES.items():
+            own = members(name, family)
+            work = [100 * m["multiply_adds"] / whole["multiply_adds"] for m in own]
+            ax.plot(work, [100 * m["test"] for m in own], "o-", color=color, markersize=3.5)
+        ax.set(title=words, xlim=(0, 102), ylim=(0, None), xlabel="multiply-adds (%)")
+        ax.set_ylabel("test accuracy (%)")
+    legend.set_axis_off()
+    for k, (words, color) in enumerate(FAMILIES.values()):
+        legend.text(0.02, 0.98 - 0.11 * k, words, color=color, fontsize=9.5, va="top",
+                    transform=legend.transAxes)  # fmt: skip
+    legend.text(0.02, 0.98 - 0.11 * len(FAMILIES), "dashed: the whole network", color="#6B7280",
+                fontsize=9.5, va="top", transform=legend.transAxes)  # fmt: skip
+    return figure
+
+
+def families_html() -> str:
+    """Return the drawing for a page of the book."""
+    html: str = families().bundle["text/html"]
+    return html

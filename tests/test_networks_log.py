@@ -79,3 +79,39 @@ def test_the_drawings_say_their_numbers(name: str) -> None:
     assert len(numbers) >= 3
     told = " ".join(cell for row in log.leads()["rows"] for cell in row)
     assert name == "arrival" or all(n in told for n in numbers)
+
+
+def five(name: str, family: str) -> np.ndarray:
+    """Test accuracy of the five members of a family, in percent."""
+    cells = matching(read(name)["cells"], family=family)
+    return np.array([100 * m["test"] for m in cells[0]["members"]])
+
+
+def test_the_page_says_what_families_on_photographs_show() -> None:
+    part = PAGE.split("## Families on photographs")[1].split("## Every run")[0]
+    order = {n: five(n, "level order, retrained") for n in networks_drawing.PHOTOGRAPHS}
+    size = {n: five(n, "size, retrained") for n in order}
+    first, second, third = (order[n] - size[n] for n in order)
+    assert (first[:3] > 5).all()
+    assert (first[3:] < -4).all()
+    assert (abs(second[:3]) < 1.5).all()
+    assert (second[3:] > -4.5).all()
+    assert (second[3:] < -4).all()
+    assert f"{third[:4].min():.1f} to {third[:4].max():.1f} points ahead" in part
+    assert f"{-third[4]:.1f} behind at the largest" in part
+    held = np.concatenate([order[n] - five(n, "decayed size, retrained") for n in order])
+    assert (held > 0).sum() == 14
+    ahead = held[held > 0]
+    assert f"fourteen of fifteen comparisons, by {ahead.min():.1f} to {ahead.max():.1f}" in part
+    end = [five(n, "end size, retrained") - order[n] for n in list(order)[1:]]
+    assert (np.concatenate(end) > 0).sum() == 8
+    assert f"in eight of ten comparisons, by up to {np.concatenate(end).max():.1f} points" in part
+    whole = {n: read(n)["cells"][0]["result"]["members"][0] for n in order}
+    for name, words in zip(order, ("{:.1f} percent on CIFAR-10", "reach {:.1f} percent, on Tiny",
+                                   "sixty reach {:.1f}."), strict=True):  # fmt: skip
+        assert words.format(100 * whole[name]["test"]) in part
+    work = whole["family_cifar10"]["multiply_adds"]
+    for family, k in (("prox", 1), ("prox", 2), ("bregman", 2)):
+        member = matching(read("family_cifar10")["cells"], family=family)[0]["members"][k]
+        assert f"{round(100 * member['test'], 2):g}"[:4] in part
+        assert f" {100 * member['multiply_adds'] / work:.0f}" in part

@@ -142,7 +142,7 @@ def stored() -> list[str]:
 # for one seed of CIFAR-100's or of a family on photographs.
 ONE_LOOK = {
     "compared_beyond", "compared_search", "omniglot_search", "pfllib", "family_cifar10",
-    "family_tiny", "two_groups_cifar100",
+    "family_cifar100", "family_tiny", "two_groups_cifar100",
 }  # fmt: skip
 
 

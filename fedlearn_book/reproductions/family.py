@@ -100,7 +100,8 @@ class Plan(NamedTuple):
     ``shares`` those of all units that members keep; ``prox`` and ``bregman`` strengths;
     ``budgets`` what the table asks for: shares of the dense network's multiply-adds or parameters;
     ``lr`` the step of SGD, to which it rises in the first ``warm`` share of a training; ``moved``
-    whether images are mirrored and moved in training.
+    whether images are mirrored and moved in training; ``end`` whether members are also chosen by
+    size at the path's end, which tells its order from its weights.
     """
 
     data: str
@@ -118,6 +119,7 @@ class Plan(NamedTuple):
     lr: float = LR
     warm: float = 0.0
     moved: bool = False
+    end: bool = False
 
 
 PLANS = {
@@ -134,10 +136,10 @@ PLANS = {
             (0.05, 0.1, 0.2, 0.4, 0.7), (nu,), nu, (0.001, 0.002, 0.004), (1.0, 3.0, 10.0),
             tuple((what, share) for what in ("multiply_adds", "parameters")
                   for share in (0.2, 0.4, 0.6)),
-            lr=0.05, warm=0.1, moved=True,
+            lr=0.05, warm=0.1, moved=True, end=data != "cifar10",
         )
         for data, classes, width, seeds, epochs, nu in (
-            ("cifar10", 10, 64, 1, 20, 300.0), ("cifar100", 100, 16, 3, 10, 150.0),
+            ("cifar10", 10, 64, 1, 20, 300.0), ("cifar100", 100, 16, 1, 10, 150.0),
             ("tiny", 100, 16, 1, 60, 200.0),  # 150 images a class
         )
     },
@@ -154,6 +156,14 @@ def families(plan: Plan) -> dict[str, tuple[str, int]]:
         "order, retrained": (more, again),
         "level order": ("the path's order, the same share of each layer", once),
         "level order, retrained": (more, again),
+        **(
+            {
+                "end size": ("magnitude at the path's end", once),
+                "end size, retrained": (more, again),
+            }
+            if plan.end
+            else {}
+        ),
         "size": ("magnitude after SGD", once),
         "size, retrained": (more, again),
         "decayed size": ("magnitude after SGD with the spring's decay", once),

@@ -26,6 +26,7 @@ MADE: dict[str, Callable[[], str]] = {
     "two-groups": two_groups_drawing.figure_html,
     "arrival": networks_drawing.arrival_html,
     "tickets": networks_drawing.tickets_html,
+    "families": networks_drawing.families_html,
 }
 
 
