@@ -111,7 +111,8 @@ def test_the_page_says_what_families_on_photographs_show() -> None:
                                    "sixty reach {:.1f}."), strict=True):  # fmt: skip
         assert words.format(100 * whole[name]["test"]) in part
     work = whole["family_cifar10"]["multiply_adds"]
-    for family, k in (("prox", 1), ("prox", 2), ("bregman", 2)):
+    for family, k, told in (("prox", 1, "81.6"), ("prox", 2, "78.5"), ("bregman", 2, "76.45")):
         member = matching(read("family_cifar10")["cells"], family=family)[0]["members"][k]
-        assert f"{round(100 * member['test'], 2):g}"[:4] in part
+        assert abs(float(told) - 100 * member["test"]) < 0.051
+        assert told in part
         assert f" {100 * member['multiply_adds'] / work:.0f}" in part
