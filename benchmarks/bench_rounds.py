@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Sequence
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from conftest import alone  # type: ignore[attr-defined]
 from fedlearn_lib import (
     Clients,
     fedavg,
@@ -24,6 +26,9 @@ from fedlearn_lib import (
 )
 
 M, N, STEPS, BATCH, LR = 50, 200, 10, 20, 0.1
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="torch.compile needs a C++ compiler"
+)
 
 
 def clients_for(shape: tuple[int, ...], classes: int, m: int = M) -> Clients:
@@ -98,19 +103,27 @@ def peer_round(model: nn.Module, clients: Clients, start: dict[str, Tensor]) -> 
     return {name: start[name] + value for name, value in total.items()}
 
 
-def test_convolutional_round_against_a_peer(compare) -> None:
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+@pytest.mark.parametrize(
+    ("how", "least"),
+    [
+        ("loop", 0.95),  # equal up to noise: both spend their time in the same operations
+        pytest.param("compile", 1.2, marks=needs_compiler),
+    ],
+)
+def test_convolutional_round_against_a_peer(how: str, least: float, compare) -> None:
     """Both take τ = 10 steps on 20 samples: a peer's epoch is as long as our round."""
     model, clients = lenet(), clients_for((1, 28, 28), 10, 5)
     assert N == STEPS * BATCH
     w0, g = parameters_of(model), torch.Generator()
     algorithm = fedavg(gradient(loss_of(model)), lr=LR)
-    compare(
+    sides = (
         lambda: peer_round(model, clients, w0),
         lambda: run(
-            algorithm, w0, clients, rounds=1, steps=STEPS, batch=BATCH, generator=g, how="loop"
+            algorithm, w0, clients, rounds=1, steps=STEPS, batch=BATCH, generator=g, how=how
         ),
-        least=0.95,  # equal up to noise: both spend their time in the same convolutions
     )
+    compare(*map(alone, sides), least=least)
 
 
 ALPHA, DELTA = 0.01, 1e-3

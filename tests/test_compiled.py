@@ -6,12 +6,15 @@ import shutil
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 from toy_clients import assert_close, ragged_clients, seeded
 
 from fedlearn_lib import (
     Algorithm,
     fedavg,
     gradient,
+    lenet,
     loss_of,
     map_clients,
     mlp,
@@ -19,7 +22,7 @@ from fedlearn_lib import (
     perfedavg,
     run,
 )
-from fedlearn_lib.federated import _compiled, fedprox
+from fedlearn_lib.federated import _compiled, _pooling, fedprox
 
 MODEL = mlp(4, 5, 3, activation="tanh").double()
 LOSS, W = loss_of(MODEL), parameters_of(MODEL)
@@ -130,3 +133,71 @@ def test_a_step_that_cannot_be_traced(uncompiled) -> None:
     with pytest.raises(RuntimeError) as caught:
         map_clients(algorithm.client, W, batches_of(algorithm), how="compile")
     assert any("could not trace" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize(("size", "shape"), [(2, (2, 3, 8, 6)), (3, (3, 9, 6)), (1, (1, 2, 3))])
+def test_pooling_spelled_out_is_pooling(size: int, shape: tuple[int, ...]) -> None:
+    """Also where several numbers of a window are the largest, and where one is no number."""
+    x = torch.randint(-2, 3, shape, generator=seeded()).double()
+    x[..., 0, 0], x[..., -1, -1] = torch.inf, torch.nan
+    largest, places = functional.max_pool2d(x, size, return_indices=True)
+    ours, first = _pooling.pooled(x, [size, size], [size, size])
+    torch.testing.assert_close(ours, largest, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(first[~largest.isnan()], places[~largest.isnan()])
+    grad = torch.randn(largest.shape, generator=seeded()).double()
+    given = (grad, x, [size, size], [size, size], [0, 0], [1, 1], False, places)
+    there = torch.ops.aten.max_pool2d_with_indices_backward(*given)
+    assert torch.equal(_pooling.spread(*given), there)
+
+
+POOLS = {  # and whether it is spelled out
+    "tiles": (nn.MaxPool2d(2), True),
+    "overlap": (nn.MaxPool2d(3, 1), False),
+    "rest": (nn.MaxPool2d(4), False),
+    "border": (nn.MaxPool2d(2, padding=1), False),
+    "holes": (nn.MaxPool2d(2, dilation=2), False),
+    "oblong": (nn.MaxPool2d((2, 1)), False),
+}
+
+
+@pytest.mark.parametrize(
+    ("pool", "mode"),
+    [*((pool, "fedavg") for pool in POOLS), *(("tiles", m) for m in ("fo", "hf", "exact"))],
+)
+def test_pooling_of_any_kind(pool: str, mode: str, uncompiled) -> None:
+    module, spelled_out = POOLS[pool]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), module, nn.Flatten(),
+                              nn.LazyLinear(3)).double()  # fmt: skip
+        model(torch.zeros(1, 1, 8, 8).double())
+    loss, w, g = loss_of(model), parameters_of(model), seeded()
+    algorithm = (
+        fedavg(gradient(loss), lr=0.1)
+        if mode == "fedavg"
+        else perfedavg(loss, alpha=0.1, beta=0.1, mode=mode)
+    )
+    shape = (3, 2, algorithm.draws, 4)  # m τ k b
+    batches = (
+        torch.randn(*shape, 1, 8, 8, generator=g).double(),
+        torch.randint(3, shape, generator=g),
+    )
+    ours = map_clients(algorithm.client, w, batches, how="compile")
+    assert_close(ours, map_clients(algorithm.client, w, batches, how="loop"), 1e-10)
+    ((graph,),) = (code.values() for code in _compiled.CODE.values())
+    assert isinstance(graph, torch.fx.GraphModule)
+    assert ("max_pool2d_with_indices" not in graph.code) == spelled_out
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+def test_a_compiled_network_of_convolutions_is_the_loop() -> None:
+    model, shape = lenet(), (2, 3, 1, 4)
+    w, client = parameters_of(model), fedavg(gradient(loss_of(model)), lr=0.1).client
+    batches = (
+        torch.rand(*shape, 1, 28, 28, generator=seeded()),
+        torch.randint(10, shape, generator=seeded()),
+    )
+    ours = map_clients(client, w, batches, how="compile")
+    assert_close(ours, map_clients(client, w, batches, how="loop"), 1e-6)

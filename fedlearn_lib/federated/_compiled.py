@@ -19,6 +19,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from fedlearn_lib.data.clients import Batch
+from fedlearn_lib.federated._pooling import SPELLED_OUT
 from fedlearn_lib.trees import Params
 
 M = TypeVar("M")
@@ -66,7 +67,7 @@ def _together(step: Step, w: Params, draws: tuple[Batch, ...]) -> Params:
     code = CODE.setdefault(step, {})
     if shapes not in code:
         try:
-            graph = make_fx(torch.func.vmap(step))(w, draws)
+            graph = make_fx(torch.func.vmap(step), decomposition_table=SPELLED_OUT)(w, draws)
         except Exception as error:
             error.add_note('how="compile" could not trace the local step; how="vmap" may run it')
             raise

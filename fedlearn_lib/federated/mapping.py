@@ -49,8 +49,9 @@ def map_clients(
         for convolutional networks, where batching over clients gains nothing on a CPU, and for
         clients that ``torch.vmap`` cannot trace. ``"compile"`` is ``"vmap"`` with a local step
         compiled by ``torch.compile``, equal up to rounding: for long runs of Per-FedAvg, 1.4 to 2
-        times as fast (FedAvg gains nothing), since the first call takes half a minute. It needs a
-        C++ compiler, and a client with an argument ``step``, as that of
+        times as fast (FedAvg of an MLP gains nothing, of LeNet 1.4 times, by its max pooling),
+        since the first call takes up to half a minute. It needs a C++ compiler, and a client with
+        an argument ``step``, as that of
         :func:`fedlearn_lib.fedavg` and :func:`fedlearn_lib.perfedavg`.
     chunk : clients a call. By default as many as keep their stacked parameters within 16 MB,
         about a processor's cache: 52 of an MLP 784-100-10, all of a small one. Compiled code is
