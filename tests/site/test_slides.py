@@ -13,9 +13,10 @@ from tools import make_slides
 from tools.slides.rules import Slide
 
 LEAST = 0.65  # the smallest type: 19 of the slide's 720 pixels
+CODE = 18  # and of code
 # Goes to every slide and says what of it lies outside the screen, or is smaller than one can read.
 # A live figure draws itself a frame after it has come on.
-SHOWN = """async (least) => {
+SHOWN = """async ([least, code]) => {
   const found = [], at = (node) => node.getBoundingClientRect();
   const frame = () => new Promise(requestAnimationFrame);
   for (const slide of document.querySelectorAll("section.slide")) {
@@ -31,7 +32,9 @@ SHOWN = """async (least) => {
       if (!node.checkVisibility()) continue; // the twin of a plot for the other theme
       const { left, right } = at(node), cut = node.scrollWidth > node.clientWidth + 1;
       if (right > 1262 || left < 18) say(`cuts ${node.localName} at the side`);
-      if (cut && node.localName === "pre") say("hides a part of a line");
+      if (node.localName !== "pre") continue;
+      if (cut) say("hides a part of a line");
+      if (!(parseFloat(getComputedStyle(node).fontSize) * size >= code)) say("has small code");
     }
     if (!article.innerText.trim() && !article.querySelector("img[alt]")) say("says nothing");
   }
@@ -72,7 +75,7 @@ def test_every_slide_of_a_chapter_is_on_the_screen(
     path, made = written(chapter, tmp_path)
     assert 25 <= len(made) <= 48
     tab, wrong = open_deck(new_context, path)
-    assert tab.evaluate(SHOWN, LEAST) == []
+    assert tab.evaluate(SHOWN, [LEAST, CODE]) == []
     assert wrong == []
     assert lost(chapter, made) == []
     kinds = [one.kind for one in made]

@@ -37,6 +37,10 @@
 
   const fit = async (slide) => {
     let [low, high] = [LEAST, MOST[slide.dataset.kind] ?? 1];
+    if (slide.dataset.kind === "code") {
+      slide.classList.toggle("wraps", !fits(slide, 1));
+      low = 1; // a listing keeps its 18 pixels; what a slide holds is ruled in rules.py
+    }
     if (!(await holds(slide, high))) {
       while (high - low > 0.02) {
         const middle = (low + high) / 2;

@@ -17,6 +17,7 @@ from html import escape
 from bs4 import BeautifulSoup, Tag
 
 LINES, WIDE = 12, 88  # the longest code that a slide shows, in lines and in letters
+TALL, BROAD = 25, 109  # what a slide holds of listings at 18 pixels: see ``tall``
 ROWS = 14  # the most lines of a table on a slide
 ROOM = 1150  # what a slide holds, in the letters of its text; see ``weight``
 WORDS_A_MINUTE = 130
@@ -282,8 +283,36 @@ def code(cell: Tag, name: str) -> list[Slide]:
     hidden = has(cell, "tag_hide-input") or not fits(source[0])
     title = check[1 if hidden else 2] if check else "What it prints" if hidden else "In code"
     shown = [] if hidden else cell.select(".cell_input > div")[:1]
-    groups = [[*shown, *cell.select(".cell_output > .output")]] if printed or shown else []
-    return numbered(title, groups, "code", name) if groups[:1] != [[]] else []
+    held = [*shown, *(part for one in cell.select(".cell_output > .output") for part in cut(one))]
+    groups = [held] if sum(map(tall, held)) <= TALL else [[one] for one in held]
+    return numbered(title, groups, "code", name) if printed or shown else []
+
+
+def tall(block: Tag) -> int:
+    """Return the lines that a listing takes on a slide, its frame and long lines included."""
+    lines = [line for pre in block.select("pre") for line in pre.get_text().strip("\n").split("\n")]
+    return 2 + sum(max(1, -(-len(line) // BROAD)) for line in lines)
+
+
+def cut(printed: Tag) -> list[Tag]:
+    """Return what a cell prints as several listings, each with its head, if it is too long.
+
+    >>> soup = BeautifulSoup("<div><pre>a b\\n" + 30 * "1 2\\n" + "</pre></div>", "html.parser")
+    >>> [(tall(part), part.get_text()[:5]) for part in cut(soup.div)]
+    [(18, 'a b\\n1'), (18, 'a b\\n1')]
+    """
+    pre = printed.find("pre")
+    if tall(printed) <= TALL or not isinstance(pre, Tag):
+        return [printed]
+    head, *lines = pre.get_text().strip("\n").split("\n")
+    parts = -(-len(lines) // (TALL - 3))
+    size = -(-len(lines) // parts)
+    made = []
+    for start in range(0, len(lines), size):
+        part = copy.copy(printed)
+        part.select("pre")[0].string = "\n".join([head, *lines[start : start + size]])
+        made.append(part)
+    return made
 
 
 def figures(cell: Tag) -> list[Tag]:
