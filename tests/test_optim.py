@@ -167,8 +167,13 @@ def test_large_tensors_are_cut_without_a_trace() -> None:
 
 
 #: "meta" is a device without numbers: it shows that nothing is tied to the CPU, on any machine.
-DEVICES = ["meta", *(["cuda"] if torch.cuda.is_available() else []),
-           *(["mps"] if torch.backends.mps.is_available() else [])]  # fmt: skip
+DEVICES = ["meta"] + [
+    pytest.param(name, marks=pytest.mark.skipif(not there, reason=f"no {name} here"))
+    for name, there in (
+        ("cuda", torch.cuda.is_available()),
+        ("mps", torch.backends.mps.is_available()),
+    )
+]
 
 
 @pytest.mark.parametrize("device", DEVICES)
