@@ -219,9 +219,10 @@ def test_small_tickets_run_end_to_end(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(small_tickets, "KEPT", (28,))
     small_tickets.main(folder=tmp_path)
     record = json.loads((tmp_path / "tickets_small.json").read_text())
-    results = {c["setting"]["method"]: c["result"] for c in record["cells"][:8]}
+    results = {c["setting"]["method"]: c["result"] for c in record["cells"][:9]}
     assert list(results) == ["dense", *small_tickets.METHODS]
-    same = ("early", "fresh", "rewound", "kept", "large at start", "random by layer")
+    assert 14 <= results["early size"]["shared"] <= 28
+    same = ("early", "fresh", "early size", "rewound", "kept", "large at start", "random by layer")
     assert len({results[name]["parameters"] for name in same}) == 1
     assert results["fresh"]["accuracy"] != results["early"]["accuracy"]
 
@@ -275,7 +276,7 @@ def test_released_growth_runs_end_to_end(monkeypatch, tmp_path) -> None:
         monkeypatch.setattr(growth_released, name, value)
     growth_released.main(folder=tmp_path)
     record = json.loads((tmp_path / "growth_released.json").read_text())
-    assert len(record["cells"]) == 2 * 2 * 3
+    assert len(record["cells"]) == 2 * 2 * 4
     never = [c["result"]["widths"] for c in record["cells"]
              if c["setting"]["nu"] == 1e6 and c["setting"]["method"] == "grown"]  # fmt: skip
     assert never == [[[2, 3, 4]] * 2] * 2

@@ -1,8 +1,9 @@
 r"""Growth by the authors' released rule, for several springs, on Chapter 13's small images.
 
 Ten epochs from an empty path, then a decision: layers with 80 % or more of their units in the
-support get a quarter more; if there is none, growing stops. Each network is then compared with two
-of its size that were trained from the beginning, for the same work and for the same epochs.
+support get a quarter more; if there is none, growing stops. Each network is then compared with
+three of its size that were trained from the beginning: for the same work, for the same epochs, and
+for the same epochs with the step and the momentum of the path, but no copy.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from fedlearn_book.reproductions.part import constants_of
 from fedlearn_book.reproductions.record import ALIVE, interval, matching, run_cells
 from fedlearn_book.reproductions.small_tickets import network, small_images
 from fedlearn_book.reproductions.tickets import accuracy, batches, fit, path_of
-from fedlearn_lib import parameters_of
+from fedlearn_lib import loss_of, parameters_of
 from fedlearn_lib.data import Dataset
-from fedlearn_lib.structure import cost
+from fedlearn_lib.structure import cost, retrain
 
 METHODS = {
     "grown": "grown",
     "same work": "same size, same work",
     "same size": "same size, same epochs",
+    "path's step": "same size, same epochs, the path's step",
 }
 SEEDS, NUS = 5, (5.0, 10.0, 20.0, 40.0, 80.0)
 START, PLACES = (2, 3, 4), (0, 3, 6)
@@ -57,7 +59,10 @@ def main(*, root: str | None = None, folder: str | Path | None = None) -> None:
         setting=f"{len(train.y)} images of 14 × 14 pixels, {START} units at first; {PHASE} epochs "
         f"of SplitLBI from V = 0, α = {tickets.PATH_LR:g}, one group a row, then a quarter more "
         f"units where 80 % are in the support, until no layer is; at the end {POLISH} epochs of "
-        "SGD. The others: SGD, for as many epochs as cost the same work, or for the same epochs",
+        "SGD. The others: SGD, for as many epochs as cost the same work, or for the same epochs, "
+        f"step {tickets.LR:g} falling to 0, momentum {tickets.MOMENTUM:g}; or with step "
+        f"{tickets.PATH_LR:g} and momentum {tickets.PATH_MOMENTUM:g} and the last {POLISH} epochs "
+        "of all",
         table=summarize,
         note="Median decisions and parameters; median test accuracy in percent of the networks "
         "that learned something, the number of those that did not (below 20 %), and how far the "
@@ -80,7 +85,13 @@ def compute(
         model, epochs = result.model, POLISH
     elif method == "same work":
         epochs = POLISH + round(result.work / own.multiply_adds)
-    end = fit(model, parameters_of(model), {}, train, epochs, seed)
+    w = parameters_of(model)
+    if method == "path's step":
+        w = retrain(
+            loss_of(model), w, {}, batches(train, epochs - POLISH, 1000 * seed),
+            lr=tickets.PATH_LR, momentum=tickets.PATH_MOMENTUM,
+        )  # fmt: skip
+    end = fit(model, w, {}, train, POLISH if method == "path's step" else epochs, seed)
     about = {"widths": result.widths} if method == "grown" else {}
     return {"accuracy": accuracy(model, end, test), **own._asdict(), "epochs": epochs, **about}
 

@@ -3,7 +3,8 @@ r"""Tickets on Chapter 13's small images: forty seeds, the same mask from a fres
 The full-size runs of ``tickets.py`` have three seeds, too few to tell a mask from luck. Here a
 training takes a second, so forty are affordable, and the control that defines a ticket: the units
 that enter the path first, trained from *another* start. If they do as well, what was found is a
-structure and no ticket; if a lot of the same sizes does as well, not even that.
+structure and no ticket; if a lot of the same sizes does as well, not even that. And the control
+of the path itself: the largest units after two epochs of SGD with the path's step, without a copy.
 """
 
 from __future__ import annotations
@@ -20,25 +21,31 @@ from fedlearn_book.reproductions import tickets
 from fedlearn_book.reproductions.part import constants_of
 from fedlearn_book.reproductions.record import ALIVE, interval, matching, run_cells
 from fedlearn_book.reproductions.tickets import (
+    PATH_LR,
+    PATH_MOMENTUM,
     Plan,
     Prepared,
     accuracy,
+    batches,
     choose,
     fit,
     prepare,
     shrink,
     size,
 )
-from fedlearn_lib import load, parameters_of
+from fedlearn_lib import load, loss_of, parameters_of
 from fedlearn_lib.data import Dataset
-from fedlearn_lib.structure import he_start
+from fedlearn_lib.structure import he_start, magnitude_masks, mask_counts, retrain
+from fedlearn_lib.trees import Params
 
 SEEDS, UNITS, KEPT, TRAIN = 40, 56, (10, 14, 28), 4000
 EPOCHS, NU = 12, 5.0
 FRESH = 10_000  # added to the seed of a fresh start
+GLANCE = 2  # epochs of SGD after which the large units are looked up
 METHODS = {
     "early": "first on the path",
     "fresh": "the same, fresh start",
+    "early size": "largest after two epochs",
     **{k: v for k, v in tickets.METHODS.items() if k != "early"},
 }
 Cell = dict[str, Any]
@@ -76,7 +83,9 @@ def main(*, root: str | None = None, folder: str | Path | None = None) -> None:
         command="python -m fedlearn_book.reproductions tickets_small",
         setting=f"{TRAIN} images of 14 × 14 pixels, {EPOCHS} epochs, batches of {tickets.BATCH}; "
         f"path: SplitLBI, one group a row, α = {tickets.PATH_LR:g}, ν = {NU:g}; others: SGD, step "
-        f"{tickets.LR:g} falling to 0, momentum {tickets.MOMENTUM:g}, decay {tickets.DECAY:g}",
+        f"{tickets.LR:g} falling to 0, momentum {tickets.MOMENTUM:g}, decay {tickets.DECAY:g}; "
+        f"the {GLANCE} epochs of *largest after two epochs*: SGD, step {PATH_LR:g}, momentum "
+        f"{PATH_MOMENTUM:g}",
         table=summarize,
         note="Median test accuracy in percent of the networks that learned something, the number "
         "of those that did not (below 20 %), mean multiply-adds in thousands, and how far *first "
@@ -104,13 +113,28 @@ def compute(
     start = p.dense if method == "kept" else p.start
     if method == "fresh":
         start = parameters_of(network(FRESH + seed))
-    masks = choose(p, "early" if method == "fresh" else method, kept / UNITS, seed)
+    shared = {}
+    if method == "early size":
+        first = choose(p, "early", kept / UNITS, seed)
+        masks = magnitude_masks(glance(p, train, seed), mask_counts(first, "rows"), unit="rows")
+        both = mask_counts({name: first[name] & masks[name] for name in first}, "rows")
+        shared = {"shared": sum(both.values())}
+    else:
+        masks = choose(p, "early" if method == "fresh" else method, kept / UNITS, seed)
     try:
         small, w, left = shrink(p.model, start, masks)
     except ValueError:  # a layer without units: the network answers the same to every input
-        return {"accuracy": 0.0, "parameters": 0, "multiply_adds": 0}
+        return {"accuracy": 0.0, "parameters": 0, "multiply_adds": 0, **shared}
     end = fit(small, w, left, train, EPOCHS, seed)
-    return {"accuracy": accuracy(small, end, test), **size(small, test)}
+    return {"accuracy": accuracy(small, end, test), **size(small, test), **shared}
+
+
+def glance(p: Prepared, train: Dataset, seed: int) -> Params:
+    """Train for two epochs with the step, the momentum and the batches of the path, and no copy."""
+    return retrain(
+        loss_of(p.model), p.start, {}, batches(train, GLANCE, seed),
+        lr=PATH_LR, momentum=PATH_MOMENTUM,
+    )  # fmt: skip
 
 
 def summarize(done: list[Cell]) -> dict[str, Any]:
