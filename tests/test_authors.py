@@ -65,6 +65,7 @@ def test_the_orders_keep_whom_they_promise() -> None:
     w = torch.tensor([[1.0, -5.0, 2.0, -4.0]])
     entered = torch.tensor([[3.0, 2000, 0, 3]])
     layer = authors.Layer(w, w, w, w, entered)
+    assert authors.copies(layer)["first"] == 1
     assert authors.chosen(layer, 2, "size", 0).tolist() == [[0, 1, 0, 1]]
     assert authors.chosen(layer, 1, "path", 0).tolist() == [[0, 0, 1, 0]]
     assert authors.chosen(layer, 2, "path", 0).tolist() == [[0, 0, 1, 1]]  # the larger of two
@@ -76,6 +77,7 @@ def test_the_orders_keep_whom_they_promise() -> None:
     )
     layer = authors.Layer(filters, filters, filters, filters, torch.zeros(3, 2, 5, 5))
     assert authors.chosen(layer, 2, "size", 0).flatten().tolist() == [0, 1, 1]
+    assert authors.copies(layer)["first"] == 3  # filters, not weights
 
 
 def test_the_network_counts_right_answers(tmp_path) -> None:
