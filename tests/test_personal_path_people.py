@@ -12,10 +12,12 @@ from test_compared import tiny
 from test_omniglot_run import tiny_world
 from toy_clients import ragged_clients
 
-from fedlearn_book.reproductions import compared, omniglot_clients, omniglot_starts
+from fedlearn_book.reproductions import RESULTS, compared, omniglot_clients, omniglot_starts
+from fedlearn_book.reproductions import personal_path_few as personal_few
 from fedlearn_book.reproductions import personal_path_people as people
 from fedlearn_book.reproductions.personal_path_rounds import penalties
 from fedlearn_book.reproductions.protocol import (
+    ALPHAS,
     METHODS,
     STEPS,
     World,
@@ -149,3 +151,52 @@ def test_what_is_reported_is_not_what_was_chosen_on(monkeypatch: pytest.MonkeyPa
     score = partial(people.score_writers, "path, entries", chosen=judged[0])
     assert score(world)["personal"][:2] != score(other)["personal"][:2]
     assert score(world)["personal"][2:] == score(other)["personal"][2:]
+
+
+def test_few_keeps_the_first_images_of_those_who_have_enough() -> None:
+    learn, score = ragged_clients([25, 20, 19], seed=0), ragged_clients([4, 5, 6], seed=1)
+    own, judged = personal_few.few((learn, score), 5)
+    assert own.n.tolist() == [5, 5]
+    assert judged.n.tolist() == [4, 5]
+    assert torch.equal(own.x[1], learn.x[1, :5])
+    assert torch.equal(judged.y[1, :5], score.y[1, :5])
+
+
+def test_new_writers_with_few_images_choose_by_others_like_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """The cell is the curve of the clients cut short, at the place that is best for others."""
+    monkeypatch.setattr(personal_few, "SIZES", (2, 5))
+    world = tiny(1)
+    found = {name: method.grid[0] for name, method in personal_few.RUNNERS.items()}
+    found["FedAvg"] = {"lr": 0.4}
+    cell = personal_few.compute(found, tiny, "FedAvg", 1)
+    state = train(METHODS["FedAvg"], found["FedAvg"], world)
+    assert world.tune is not None
+    assert world.new is not None
+    for n in (2, 5):
+        alpha, steps = cell["use"][str(n)]
+        others, new = (personal_few.few(sides, n) for sides in (world.tune, world.new))
+        best = max(
+            float(curve(METHODS["FedAvg"], {}, world, state, others, a).mean(1).max())
+            for a in ALPHAS
+        )
+        at = curve(METHODS["FedAvg"], {}, world, state, others, alpha, (steps,))
+        assert float(at.mean()) == pytest.approx(best)
+        scores = curve(METHODS["FedAvg"], {}, world, state, new, alpha, (steps,))
+        assert cell[str(n)] == pytest.approx(float(scores.mean()), abs=1e-4)
+    monkeypatch.setattr(compared, "load_all", lambda root: {})
+    monkeypatch.setattr(compared, "make_world", lambda split, seed, mnist: tiny(seed))
+    monkeypatch.setattr(personal_few, "settings", lambda home: found)
+    monkeypatch.setitem(compared.SEEDS, "writers", 2)
+    personal_few.main(folder=tmp_path)
+    record = json.loads((tmp_path / "personal_path_few.json").read_text())
+    assert [row[0] for row in record["table"]["rows"]][:2] == ["local", "FedAvg + ft"]
+    assert len(record["cells"]) == 2 * len(personal_few.RUNNERS)
+
+
+def test_the_stored_run_was_made_with_what_new_writers_chose() -> None:
+    """FedAvg's step 0.8 is the one that chapter 7 chose; each method has a setting of its grid."""
+    found = personal_few.settings(RESULTS)
+    assert found["FedAvg"] == found["FedAvg, head"] == {"lr": 0.8}
+    assert all(found[name] in method.settings for name, method in personal_few.RUNNERS.items())

@@ -25,6 +25,7 @@ from fedlearn_book.reproductions import (
     omniglot,
     optimizers,
     personal_path,
+    personal_path_few,
     personal_path_people,
     pfllib,
     read,
@@ -142,6 +143,7 @@ def stored() -> list[str]:
 # for one seed of CIFAR-100's or of a family on photographs.
 ONE_LOOK = {
     "compared_beyond", "compared_search", "omniglot_search", "pfllib", "family_cifar10",
+    "family_cifar10_long",
     "family_cifar100", "family_tiny", "two_groups_cifar100",
 }  # fmt: skip
 
@@ -173,6 +175,7 @@ SUMMARIES: dict[str, Callable[[list[dict]], dict]] = {
     "omniglot_search": omniglot.summarize_search,
     **{name: partial(optimizers.summarize, plan) for name, plan in optimizers.PLANS.items()},
     **{name: plan.summarize for name, plan in personal_path.PLANS.items()},
+    "personal_path_few": personal_path_few.summarize,
     "personal_path_omniglot": personal_path_people.table_of_drawers,
     "personal_path_writers": personal_path_people.table_of_writers,
     "pfllib": pfllib.summarize,

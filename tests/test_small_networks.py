@@ -43,10 +43,10 @@ def short(monkeypatch):
     plans = {
         name: plan._replace(
             network=network, seeds=2, epochs=3, shares=(0.3, 0.9), nus=(0.5, 2.0), nu=2.0,
-            prox=(0.0, 2.0), bregman=(0.0, 0.3),
+            prox=(0.0, 2.0), bregman=plan.bregman and (0.0, 0.3),
         )
         for (name, plan), network in zip(
-            family.PLANS.items(), (small, *[partial(family.residual, width=8)] * 3), strict=True
+            family.PLANS.items(), (small, *[partial(family.residual, width=8)] * 4), strict=True
         )
     }  # fmt: skip
     monkeypatch.setattr(family, "PLANS", plans)
@@ -60,7 +60,9 @@ def test_families_run_end_to_end_on_a_toy(monkeypatch, short, tmp_path) -> None:
     monkeypatch.setattr(family, "families", lambda _: names)
     family.main("family", folder=tmp_path)
     record = json.loads((tmp_path / "family.json").read_text())
-    own = {c["setting"]["family"]: c["result"]["members"] for c in record["cells"][:11]}
+    own = {
+        c["setting"]["family"]: c["result"]["members"] for c in record["cells"][: 1 + len(names)]
+    }
     assert list(own) == ["dense", *names]
     dense = own["dense"][0]
     assert len(own["passing 0.5"]) == len(own["order"]) == 2
@@ -84,7 +86,7 @@ def folder_of_images(root: Path, each: int) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", ["family_cifar10", "family_tiny"])
+@pytest.mark.parametrize("name", ["family_cifar10", "family_cifar10_long", "family_tiny"])
 def test_a_residual_family_in_miniature(monkeypatch, short, tmp_path, name) -> None:
     """The plan of the long run, on toy images: sizes fall with the shares, all cells are there."""
     plan = short[name]._replace(seeds=1, epochs=1)
@@ -106,14 +108,16 @@ def test_a_residual_family_in_miniature(monkeypatch, short, tmp_path, name) -> N
     assert "±" not in str(record["table"]["rows"])  # one seed has no interval
 
 
-def test_moved_images_are_crops_of_the_image_within_its_mirrored_border() -> None:
+@pytest.mark.parametrize("name", ["family_cifar10", "family_cifar10_long"])
+def test_moved_images_are_crops_of_the_image_within_its_mirrored_border(name) -> None:
     """Each is found among all places and both directions; a plan that moves nothing moves none."""
-    plan, train = family.PLANS["family_cifar10"], toy(60, 1, 3, 8, 8)
-    pad = nn.functional.pad(train.x, [family.SHIFT] * 4, mode="reflect")
-    places = [(i, j) for i in range(5) for j in range(5)]
+    plan, train = family.PLANS[name], toy(60, 1, 3, 8, 8)
+    pad = nn.functional.pad(train.x, [plan.moved] * 4, mode="reflect")
+    side = 2 * plan.moved + 1
+    places = [(i, j) for i in range(side) for j in range(side)]
     crops = torch.stack([pad[:, :, i : i + 8, j : j + 8] for i, j in places])
     crops = torch.cat([crops, crops.flip(-1)])
-    seen = set()
+    together, seen = [], set()
     for (x, y), (plain, same) in zip(
         family.stream(plan, train, 3, 0), tickets.batches(train, 3, 0), strict=True
     ):
@@ -121,10 +125,13 @@ def test_moved_images_are_crops_of_the_image_within_its_mirrored_border() -> Non
         rows = [int((train.x == image).flatten(1).all(1).nonzero()[0]) for image in plain]
         found = (crops[:, rows] == x).flatten(2).all(2)
         assert bool(found.any(0).all())
-        seen |= {int(one.nonzero()[0]) for one in found.T}
-    assert len({k % 25 for k in seen}) > 1
-    assert {k // 25 for k in seen} == {0, 1}
-    still = next(family.stream(plan._replace(moved=False), train, 1, 0))[0]
+        at = [int(one.nonzero()[0]) for one in found.T]
+        together.append({k % side**2 for k in at})
+        seen |= {k // side**2 for k in at}
+    assert {len(one) == 1 for one in together} == {not plan.alone}
+    assert len(set().union(*together)) > 1
+    assert seen == {0, 1}
+    still = next(family.stream(plan._replace(moved=0), train, 1, 0))[0]
     assert torch.equal(still, next(tickets.batches(train, 1, 0))[0])
 
 

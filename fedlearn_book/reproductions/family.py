@@ -27,6 +27,7 @@ from fedlearn_book.reproductions.tickets import (
     DECAY,
     LR,
     MOMENTUM,
+    PATH_MOMENTUM,
     accuracy,
     batches,
     first_images,
@@ -50,7 +51,6 @@ BEGIN = 0.2  # share of the units with which linearized Bregman training begins
 BIAS = 0.1  # of its units at the start
 LOOK = 20  # steps between two looks at the support
 BRANCH = 0.5  # of the second convolutions of a residual network at the start: it has no norms
-SHIFT = 2  # pixels by which images that are moved may move
 Budget = tuple[str, float]
 Cell = dict[str, Any]
 Member = dict[str, Any]
@@ -100,8 +100,9 @@ class Plan(NamedTuple):
     ``shares`` those of all units that members keep; ``prox`` and ``bregman`` strengths;
     ``budgets`` what the table asks for: shares of the dense network's multiply-adds or parameters;
     ``lr`` the step of SGD, to which it rises in the first ``warm`` share of a training; ``moved``
-    whether images are mirrored and moved in training; ``end`` whether members are also chosen by
-    size at the path's end, which tells its order from its weights.
+    by how many pixels images that are also mirrored move in training, all of a batch the same way
+    or each ``alone``; ``end`` whether members are also chosen by size at the path's end, which
+    tells its order from its weights; ``decayed`` whether SGD is trained with the spring's decay.
     """
 
     data: str
@@ -118,8 +119,10 @@ class Plan(NamedTuple):
     budgets: tuple[Budget, ...]
     lr: float = LR
     warm: float = 0.0
-    moved: bool = False
+    moved: int = 0
+    alone: bool = False
     end: bool = False
+    decayed: bool = True
 
 
 PLANS = {
@@ -127,7 +130,7 @@ PLANS = {
         "mnist", "LeNet", small_lenet, 10, 3, 6, (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75),
         (60.0, 120.0, 180.0), 120.0, (0.002, 0.004, 0.008, 0.016, 0.032, 0.064),
         (0.5, 2.0, 5.0, 12.0, 30.0),
-        tuple(("multiply_adds", share) for share in (0.02, 0.05, 0.1, 0.2, 0.4)),
+        tuple(("multiply_adds", share) for share in (0.1, 0.2, 0.4)), end=True,
     ),
     **{
         f"family_{data}": Plan(
@@ -136,7 +139,7 @@ PLANS = {
             (0.05, 0.1, 0.2, 0.4, 0.7), (nu,), nu, (0.001, 0.002, 0.004), (1.0, 3.0, 10.0),
             tuple((what, share) for what in ("multiply_adds", "parameters")
                   for share in (0.2, 0.4, 0.6)),
-            lr=0.05, warm=0.1, moved=True, end=data != "cifar10",
+            lr=0.05, warm=0.1, moved=2, end=data != "cifar10", decayed=data != "cifar10",
         )
         for data, classes, width, seeds, epochs, nu in (
             ("cifar10", 10, 64, 1, 20, 300.0), ("cifar100", 100, 16, 1, 10, 150.0),
@@ -144,6 +147,10 @@ PLANS = {
         )
     },
 }  # fmt: skip
+PLANS["family_cifar10_long"] = PLANS["family_cifar10"]._replace(
+    epochs=40, nus=(600.0,), nu=600.0, prox=(0.0014,), bregman=(),
+    moved=4, alone=True, end=True, decayed=False,
+)  # fmt: skip
 
 
 def families(plan: Plan) -> dict[str, tuple[str, int]]:
@@ -166,11 +173,22 @@ def families(plan: Plan) -> dict[str, tuple[str, int]]:
         ),
         "size": ("magnitude after SGD", once),
         "size, retrained": (more, again),
-        "decayed size": ("magnitude after SGD with the spring's decay", once),
-        "decayed size, retrained": (more, again),
-        "prox": ("proximal SGD", plan.epochs * len(plan.prox)),
-        "bregman": ("linearized Bregman training", plan.epochs * len(plan.bregman)),
-    }
+        **(
+            {
+                "decayed size": ("magnitude after SGD with the spring's decay", once),
+                "decayed size, retrained": (more, again),
+            }
+            if plan.decayed
+            else {}
+        ),
+        **{
+            kind: (words, plan.epochs * len(strengths))
+            for kind, words, strengths in (
+                ("prox", "proximal SGD", plan.prox),
+                ("bregman", "linearized Bregman training", plan.bregman),
+            ) if strengths
+        },
+    }  # fmt: skip
 
 
 class Trained(NamedTuple):
@@ -209,11 +227,14 @@ def main(name: str, *, root: str | None = None, folder: str | Path | None = None
         f"{plan.epochs} epochs, batches of {BATCH}; path: SplitLBI, one group a filter or hidden "
         f"unit, step 0.1, in the last quarter 0.01; SGD: step {plan.lr:g} "
         + (f"after a rise in the first {100 * plan.warm:g} %, " if plan.warm else "")
-        + f"falling to 0, momentum {MOMENTUM:g}, decay {DECAY:g} or 1/ν; "
-        + (f"images mirrored and moved by up to {SHIFT} pixels; " if plan.moved else "")
-        + f"the path whose end is used and the decay have "
-        f"ν = {plan.nu:g}; strengths of proximal SGD {plan.prox[0]:g} to {plan.prox[-1]:g}, of "
-        f"linearized Bregman training {plan.bregman[0]:g} to {plan.bregman[-1]:g}",
+        + f"falling to 0, momentum {MOMENTUM:g}, decay {DECAY:g}"
+        + (f" or the spring's pull, {pull(plan):.2g}" if plan.decayed else "")
+        + "; "
+        + (f"images mirrored and moved by up to {plan.moved} pixels" if plan.moved else "")
+        + ("; " if plan.moved and not plan.alone else ", each alone; " if plan.moved else "")
+        + f"the path whose end is used has "
+        f"ν = {plan.nu:g}; strengths of proximal SGD {span(plan.prox)}"
+        + (f", of linearized Bregman training {span(plan.bregman)}" if plan.bregman else ""),
         table=partial(summarize, plan),
         note="Test accuracy in percent of the member that is best on the held-out images among "
         "those with at most this share of the dense network's multiply-adds (or weights), mean ± "
@@ -296,11 +317,21 @@ def prepare(plan: Plan, train: Dataset, seed: int) -> Trained:
     model = plan.network(seed)
     start = parameters_of(model)
     dense, decayed = (
-        fit(plan, model, start, train, plan.epochs, seed, decay=d) for d in (DECAY, 1 / plan.nu)
+        fit(plan, model, start, train, plan.epochs, seed, decay=d) if wanted else {}
+        for d, wanted in ((DECAY, True), (pull(plan), plan.decayed))
     )
     paths = {f"passing {nu:g}": follow(plan, train, seed, nu) for nu in plan.nus}
     end, entry, _ = paths[f"passing {plan.nu:g}"]
     return Trained(dense, decayed, end, entry, {k: path[2] for k, path in paths.items()})
+
+
+def pull(plan: Plan) -> float:
+    """The weight decay that is as strong as the spring beside the loss (Proposition 11.8).
+
+    >>> pull(PLANS["family"]) == 1 / 240
+    True
+    """
+    return (1 - PATH_MOMENTUM) / plan.nu
 
 
 def fit(
@@ -326,16 +357,20 @@ def step_of(plan: Plan, steps: int) -> Callable[[int], float]:
 
 
 def stream(plan: Plan, train: Dataset, epochs: int, seed: int) -> Iterator[Batch]:
-    """Yield shuffled batches; if the plan says so, half mirrored and moved by up to SHIFT pixels.
+    """Yield shuffled batches; if the plan says so, half mirrored and moved by some pixels.
 
-    All images of a batch move the same way, and the border is filled with its mirror image.
+    All images of a batch move the same way, or each alone; their borders are mirror images.
     """
     g = torch.Generator().manual_seed(seed)
     for x, y in batches(train, epochs, seed):
         if plan.moved:
-            down, right = torch.randint(2 * SHIFT + 1, (2,), generator=g).tolist()
-            wide = nn.functional.pad(x, [SHIFT] * 4, mode="reflect")
-            x = wide[..., down : down + x.shape[-2], right : right + x.shape[-1]]
+            wide = nn.functional.pad(x, [plan.moved] * 4, mode="reflect")
+            by = torch.randint(2 * plan.moved + 1, (2, len(x) if plan.alone else 1), generator=g)
+            down, right = (
+                b[:, None] + torch.arange(s) for b, s in zip(by, x.shape[-2:], strict=True)
+            )
+            each = torch.arange(len(x))[:, None, None]
+            x = wide.movedim(1, -1)[each, down[:, :, None], right[:, None]].movedim(-1, 1)
             mirrored = torch.rand(len(x), generator=g) < 0.5
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
         yield x, y
@@ -483,6 +518,15 @@ def summarize(plan: Plan, done: list[Cell]) -> dict[str, Any]:
         for what, share in plan.budgets
     ]
     return {"columns": ["family", *heads, "all", "dead", "epochs"], "rows": rows}
+
+
+def span(strengths: tuple[float, ...]) -> str:
+    """Write a grid by its ends.
+
+    >>> span((0.5, 1.0, 2.0)), span((0.5,))
+    ('0.5 to 2', '0.5')
+    """
+    return " to ".join(f"{one:g}" for one in dict.fromkeys((strengths[0], strengths[-1])))
 
 
 def mean_of(values: list[float]) -> str:
