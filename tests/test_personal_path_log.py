@@ -28,6 +28,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     ),
     "first_leaves()": log.first_leaves,
     "writers()": log.writers,
+    "few()": log.few,
     "drawers()": log.drawers,
 }
 
