@@ -23,18 +23,20 @@ FAMILIES = {
     "level order, retrained": ("the same, level in the layers", "#0F766E"),
     "end size, retrained": ("size at the path's end", "#7C3AED"),
     "size, retrained": ("magnitude, one more epoch", "#E69F00"),
-    "decayed size, retrained": ("the same after strong decay", "#D55E00"),
+    "decayed size, retrained": ("the same after the spring's decay", "#D55E00"),
     "prox": ("proximal SGD", "#009E73"),
     "bregman": ("Bregman training", "#CC79A7"),
 }
 PHOTOGRAPHS = {
-    "family_cifar10": "CIFAR-10", "family_cifar100": "CIFAR-100", "family_tiny": "Tiny ImageNet"
+    "family_cifar10": "CIFAR-10, 20 epochs", "family_cifar10_long": "CIFAR-10, 40 epochs",
+    "family_cifar100": "CIFAR-100", "family_tiny": "Tiny ImageNet",
 }  # fmt: skip
 FORM = "SplitLBI, momentum + decay"
 MOST = 5.0  # points to either side
 FAMILY_CAPTION = (
-    "Where little is left the path's order is mostly ahead of magnitude, where much is left it is "
-    "behind; on CIFAR-10 a training for each strength of a penalty is ahead of both. One seed each."
+    "After short trainings the path's order is ahead of magnitude where little is left, after a "
+    "long one on CIFAR-10 it is not; there a training for each strength of a penalty is ahead of "
+    "both. One seed each."
 )
 
 
@@ -162,7 +164,7 @@ def families() -> Picture:
         )
     alt = "Test accuracy against the share of multiply-adds, for eight families. "
     return picture(
-        draw_families((7.4, 5.6), (2, 2)), narrow=draw_families((4.1, 11.0), (4, 1)),
+        draw_families((7.4, 8.0), (3, 2)), narrow=draw_families((4.1, 13.5), (5, 1)),
         alt=alt + "; ".join(said) + ".", caption=FAMILY_CAPTION,
     )  # fmt: skip
 
@@ -179,12 +181,15 @@ def members(name: str, family: str) -> list[dict[str, float]]:
 
 
 def draw_families(size: tuple[float, float], grid: tuple[int, int]) -> Figure:
-    """Draw one panel a data set; the last panel names the lines."""
+    """Draw one panel a run; the panel after them names the lines."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained", facecolor="none")
-    *axes, legend = figure.subplots(*grid).ravel()
-    for ax, (name, words) in zip(axes, PHOTOGRAPHS.items(), strict=True):
+    panels = figure.subplots(*grid).ravel()
+    legend = panels[len(PHOTOGRAPHS)]
+    for empty in panels[len(PHOTOGRAPHS) :]:
+        empty.set_axis_off()
+    for ax, (name, words) in zip(panels, PHOTOGRAPHS.items(), strict=False):
         whole = members(name, "dense")[0]
         ax.axhline(100 * whole["test"], color="#9CA3AF", linewidth=0.8, linestyle="--", zorder=0)
         for family, (_, color) in FAMILIES.items():
@@ -193,7 +198,6 @@ def draw_families(size: tuple[float, float], grid: tuple[int, int]) -> Figure:
             ax.plot(work, [100 * m["test"] for m in own], "o-", color=color, markersize=3.5)
         ax.set(title=words, xlim=(0, 102), ylim=(0, None), xlabel="multiply-adds (%)")
         ax.set_ylabel("test accuracy (%)")
-    legend.set_axis_off()
     for k, (words, color) in enumerate(FAMILIES.values()):
         legend.text(0.02, 0.98 - 0.11 * k, words, color=color, fontsize=9.5, va="top",
                     transform=legend.transAxes)  # fmt: skip

@@ -91,7 +91,9 @@ def test_the_page_says_what_families_on_photographs_show() -> None:
     part = PAGE.split("## Families on photographs")[1].split("## Every run")[0]
     order = {n: five(n, "level order, retrained") for n in networks_drawing.PHOTOGRAPHS}
     size = {n: five(n, "size, retrained") for n in order}
-    first, second, third = (order[n] - size[n] for n in order)
+    first, long, second, third = (order[n] - size[n] for n in order)
+    assert f"{long[0]:.1f} points ahead at the smallest size" in part
+    assert f"{-long[1:].max():.1f} to {-long[1:].min():.1f} behind at the four others" in part
     assert (first[:3] > 5).all()
     assert (first[3:] < -4).all()
     assert (abs(second[:3]) < 1.5).all()
@@ -99,17 +101,25 @@ def test_the_page_says_what_families_on_photographs_show() -> None:
     assert (second[3:] < -4).all()
     assert f"{third[:4].min():.1f} to {third[:4].max():.1f} points ahead" in part
     assert f"{-third[4]:.1f} behind at the largest" in part
-    held = np.concatenate([order[n] - five(n, "decayed size, retrained") for n in list(order)[1:]])
+    held = np.concatenate([order[n] - five(n, "decayed size, retrained") for n in list(order)[2:]])
     assert (held > 0).sum() == 5
     ahead, behind = held[held > 0], -held.min()
     assert f"five of ten comparisons, by {ahead.min():.1f} to {ahead.max():.1f} points" in part
     assert f"behind in five, by up to {behind:.1f}." in part
-    end = [five(n, "end size, retrained") - order[n] for n in list(order)[1:]]
+    end = [five(n, "end size, retrained") - order[n] for n in list(order)[2:]]
     assert (np.concatenate(end) > 0).sum() == 8
+    long = order["family_cifar10_long"] - five("family_cifar10_long", "end size, retrained")
+    assert f"at two sizes, by {long[1]:.1f} and {long[2]:.1f} points" in part
+    assert (long > 0.1).sum() == 2
     assert f"in eight of ten comparisons, by up to {np.concatenate(end).max():.1f} points" in part
     whole = {n: read(n)["cells"][0]["result"]["members"][0] for n in order}
-    for name, words in zip(order, ("{:.1f} percent on CIFAR-10", "reach {:.1f} percent, on Tiny",
-                                   "sixty reach {:.1f}."), strict=True):  # fmt: skip
+    for name, words in zip(
+        order,
+        (
+            "{:.1f} percent on CIFAR-10; forty", "take it to {:.1f},",
+            "reach {:.1f} percent, on Tiny", "sixty reach {:.1f}.",
+        ), strict=True,
+    ):  # fmt: skip
         assert words.format(100 * whole[name]["test"]) in part
     work = whole["family_cifar10"]["multiply_adds"]
     for family, k, told in (("prox", 1, "81.6"), ("prox", 2, "78.5"), ("bregman", 2, "76.45")):
@@ -117,3 +127,7 @@ def test_the_page_says_what_families_on_photographs_show() -> None:
         assert abs(float(told) - 100 * member["test"]) < 0.051
         assert told in part
         assert f" {100 * member['multiply_adds'] / work:.0f}" in part
+    member = matching(read("family_cifar10_long")["cells"], family="prox")[0]["members"][0]
+    largest = five("family_cifar10_long", "size, retrained")[-1]
+    told = f"{100 * member['test']:.1f} with {100 * member['multiply_adds'] / work:.0f}, where "
+    assert f"after forty {told}magnitude has {largest:.1f} with 71" in part

@@ -148,7 +148,7 @@ PLANS = {
     },
 }  # fmt: skip
 PLANS["family_cifar10_long"] = PLANS["family_cifar10"]._replace(
-    epochs=40, nus=(600.0,), nu=600.0, prox=(0.0014,), bregman=(),
+    epochs=40, nus=(600.0,), nu=600.0, prox=(0.0014, 0.0028), bregman=(),
     moved=4, alone=True, end=True, decayed=False,
 )  # fmt: skip
 
