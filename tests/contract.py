@@ -279,6 +279,17 @@ def breathing(notebook: Notebook) -> Iterator[str]:
             yield f"{words} words without a break after {text[start : start + 60]!r}"
 
 
+@rule
+def numbered(notebook: Notebook) -> Iterator[str]:
+    """An item above 1 that follows a line of text without a gap is a part of that line."""
+    for cell in cells(notebook, "markdown"):
+        for before, line in pairwise(source(cell).split("\n")):
+            item = re.match(r"(?:> )?(\d+)\. ", line)
+            text = before.strip(" >") and not re.match(r"(?:> )?(\d+\. |\s+\S)", before)
+            if item and int(item[1]) > 1 and text:
+                yield f"no gap before the item {line[:40]!r}"
+
+
 def howto_complaints(notebook: Notebook) -> list[str]:
     """What a how-to page must have: of a chapter's rules those below, and a few of its own."""
     kept = (setup, stored_outputs, alternatives, portable, howto)

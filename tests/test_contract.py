@@ -171,6 +171,7 @@ BREAKS = {
     "points": (edit("## What to remember", "## Keep"), "What to remember"),
     "fooled": (edit("## What would have fooled us", "## Traps"), "fooled"),
     "literature": (edit("## What the literature says next", "## Next"), "literature"),
+    "swallowed": (edit("\n2. ", "\nthat is\n2. "), "no gap before the item"),
     "long": (edit("## The question", "word " * 400 + "\n\n## The question"), "words without"),
 }
 

@@ -220,7 +220,8 @@ def main(name: str, *, root: str | None = None, folder: str | Path | None = None
         ),
         folder=folder,
         constants=constants_of(__name__, tickets.__name__),
-        title=f"A family of models for the work of one training: {train.name}",
+        title=f"A family of models for the work of one training: {train.name}"
+        + (f", {plan.epochs} epochs" if name.endswith("_long") else ""),
         question="Is a path the better way to explore the models between nothing and everything?",
         command=f"python -m fedlearn_book.reproductions {name}",
         setting=f"{plan.words}, {len(train.y)} images, {len(held.y)} held out for choices, "
