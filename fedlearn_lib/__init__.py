@@ -79,7 +79,7 @@ from fedlearn_lib.viz import (
     use_book_style,
 )
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "L1",
