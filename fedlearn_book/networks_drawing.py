@@ -34,9 +34,9 @@ PHOTOGRAPHS = {
 FORM = "SplitLBI, momentum + decay"
 MOST = 5.0  # points to either side
 FAMILY_CAPTION = (
-    "After short trainings the path's order is ahead of magnitude where little is left, after a "
-    "long one on CIFAR-10 it is not; there a training for each strength of a penalty is ahead of "
-    "both. One seed each."
+    "After short trainings the path's order is mostly ahead of magnitude where little is left, "
+    "after a long one on CIFAR-10 it is not; there a training for each strength of a penalty is "
+    "ahead of both. One seed each."
 )
 
 
@@ -162,7 +162,7 @@ def families() -> Picture:
             f"{words}: the whole network {100 * whole['test']:.0f} percent, the best member "
             f"{100 * best['test']:.0f} with {work:.0f} percent of its multiply-adds"
         )
-    alt = "Test accuracy against the share of multiply-adds, for eight families. "
+    alt = "Test accuracy against the share of multiply-adds, for up to eight families. "
     return picture(
         draw_families((7.4, 8.0), (3, 2)), narrow=draw_families((4.1, 13.5), (5, 1)),
         alt=alt + "; ".join(said) + ".", caption=FAMILY_CAPTION,

@@ -240,9 +240,9 @@ def main(name: str, *, root: str | None = None, folder: str | Path | None = None
         note="Test accuracy in percent of the member that is best on the held-out images among "
         "those with at most this share of the dense network's multiply-adds (or weights), mean ± "
         "half-width of the 95 % interval over seeds; *none* if a seed has no living member so "
-        "small. Work is in epochs until the whole family is known. Dead members answer the same to "
-        "all images: they are counted, and not in the means. Magnitude keeps the same share of "
-        "each layer.",
+        "small. Work is in epochs until the whole family is known. Dead members have less than "
+        "twice the accuracy of chance: they are counted, and not in the means. Magnitude keeps the "
+        "same share of each layer.",
     )
 
 
