@@ -281,9 +281,17 @@ def test_released_growth_runs_end_to_end(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(growth_released, "small_images", lambda: (images(), images()))
     for name, value in {"PHASE": 1, "POLISH": 1, "SEEDS": 2, "NUS": (0.2, 1e6), "MOST": 2}.items():
         monkeypatch.setattr(growth_released, name, value)
+    steps, real = [], growth_released.retrain
+
+    def watched(*args, **options):
+        steps.append((options["lr"], options["momentum"]))
+        return real(*args, **options)
+
+    monkeypatch.setattr(growth_released, "retrain", watched)
     growth_released.main(folder=tmp_path)
     record = json.loads((tmp_path / "growth_released.json").read_text())
     assert len(record["cells"]) == 2 * 2 * 4
+    assert steps == [(0.1, 0.5)] * 2 * 2  # the path's own, for one rival of four
     never = [c["result"]["widths"] for c in record["cells"]
              if c["setting"]["nu"] == 1e6 and c["setting"]["method"] == "grown"]  # fmt: skip
     assert never == [[[2, 3, 4]] * 2] * 2
