@@ -16,7 +16,7 @@ from fedlearn_book.reproductions import family, growth_released, small_tickets, 
 from fedlearn_lib import parameters_of, prune
 from fedlearn_lib.data import Dataset
 from fedlearn_lib.sparse.penalties import group_threshold
-from fedlearn_lib.structure import cost, mask_counts
+from fedlearn_lib.structure import cost, mask_counts, retrain
 
 
 def toy(n: int, seed: int, *shape: int) -> Dataset:
@@ -281,11 +281,11 @@ def test_released_growth_runs_end_to_end(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(growth_released, "small_images", lambda: (images(), images()))
     for name, value in {"PHASE": 1, "POLISH": 1, "SEEDS": 2, "NUS": (0.2, 1e6), "MOST": 2}.items():
         monkeypatch.setattr(growth_released, name, value)
-    steps, real = [], growth_released.retrain
+    steps: list[tuple[float, float]] = []
 
     def watched(*args, **options):
         steps.append((options["lr"], options["momentum"]))
-        return real(*args, **options)
+        return retrain(*args, **options)
 
     monkeypatch.setattr(growth_released, "retrain", watched)
     growth_released.main(folder=tmp_path)
