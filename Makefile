@@ -94,6 +94,7 @@ format: $(READY) ## let ruff mend what it can
 images: $(READY) ## draw logo, favicon, social card and covers again
 	$(PY) tools/draw_images.py
 	$(PY) -m tools.draw_covers
+	$(PY) -m tools.draw_openings
 
 student: $(READY) ## the chapters without solutions, as notebooks, into _build/student
 	$(PY) -m tools.editions student

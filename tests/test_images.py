@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tools import draw_covers, draw_images
+from tools import draw_covers, draw_images, draw_openings
 
 
-@pytest.mark.parametrize("program", [draw_covers, draw_images])
+@pytest.mark.parametrize("program", [draw_covers, draw_images, draw_openings])
 def test_the_stored_drawings_are_up_to_date(program) -> None:
     assert program.main(check=True) == 0
 

@@ -73,6 +73,29 @@ def test_first_uses_are_linked_where_a_reader_reads(opened: Opened) -> None:
     assert opened.tab.locator(f"main {forbidden} {quiet}").count() == 0
 
 
+OPENING = """() => {
+  const seen = (what) => document.querySelector(`main .opening ${what}`);
+  const starts = (p) => p.textContent.startsWith("Before you start");
+  const first = [...document.querySelectorAll("main p")].find(starts);
+  const [box, svg, text] = [seen(".drawing").parentNode, seen("svg"), first]
+    .map((one) => one.getBoundingClientRect());
+  return {
+    label: seen("svg").getAttribute("aria-label"), says: seen("figcaption").textContent,
+    ends: box.bottom + scrollY, beside: text.top < box.top + 10, wide: svg.width,
+  };
+}"""
+
+
+@chapters
+def test_a_chapter_opens_with_a_picture_beside_its_first_lines(opened: Opened) -> None:
+    seen = opened.tab.evaluate(OPENING)
+    assert len(seen["label"]) > 30
+    assert seen["says"].endswith((".", "?"))
+    assert seen["beside"]
+    assert seen["ends"] < 600
+    assert seen["wide"] > 180
+
+
 def evidence(tab: Page) -> dict[str, dict[str, list[str]]]:
     """The links below each box: label -> words -> addresses."""
     found: dict[str, dict[str, list[str]]] = tab.evaluate(

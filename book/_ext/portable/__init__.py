@@ -22,6 +22,7 @@ from portable import (
     live,
     mathematics,
     night,
+    openings,
     pages,
     progress,
     published,
@@ -42,6 +43,7 @@ def setup(app: Sphinx) -> dict[str, object]:
         domain, folds, quiz, cells, boxes, evidence, citations, pages, docstrings, library, live,
         mathematics, typography, links, uses, index, cards, status, site, faces, search, access,
         published, sharing, swift, answers, night, progress,
+        openings,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

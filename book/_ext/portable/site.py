@@ -59,6 +59,14 @@ def drop_the_needless(app: Sphinx, exception: Exception | None) -> None:
                 path.write_text(lean, encoding="utf-8")
 
 
+def inline(path: Path, alt: str) -> str:
+    """Return a stored drawing as part of a page, with its description."""
+    svg = path.read_text(encoding="utf-8")
+    svg = svg[svg.index("<svg") :]
+    role = "group" if "<a " in svg else "img"  # what stands in an image cannot be reached
+    return svg.replace("<svg", f'<svg role="{role}" aria-label="{escape(alt)}"', 1)
+
+
 class Drawing(SphinxDirective):
     """`{drawing} file` with a description as content: an SVG that follows light and dark."""
 
@@ -71,10 +79,7 @@ class Drawing(SphinxDirective):
         alt = " ".join(self.content).strip()
         if not alt:
             raise self.error(f"the drawing {path.name} needs a description as its content")
-        svg = path.read_text(encoding="utf-8")
-        svg = svg[svg.index("<svg") :]
-        role = "group" if "<a " in svg else "img"  # what stands in an image cannot be reached
-        svg = svg.replace("<svg", f'<svg role="{role}" aria-label="{escape(alt)}"', 1)
+        svg = inline(path, alt)
         svg = _NOTEBOOK.sub(self._page, svg)
         return [nodes.raw("", f'<div class="drawing {path.stem}">{svg}</div>', format="html")]
 
