@@ -43,7 +43,7 @@ function setUpStart(half, state) {
     place(x, y);
     const mean = (at) => (sum(counts.map((each, i) => lossAt(each, at(i)))) / counts.length).toFixed(3);
     const [before, after] = [mean(() => w), mean((i) => own[i])];
-    say.replaceChildren("Mean loss ", bold(before), " with one model for all, ", bold(after), " after one step each. A coin toss has 0.693.");
+    say.replaceChildren("Mean loss ", bold(before), " with one model for all, ", bold(after), " after one step each. Lower is better; a coin toss has 0.693.");
     const words = { "aria-valuemin": axes.x[0], "aria-valuemax": axes.x[1], "aria-valuenow": w[0].toFixed(2),
       "aria-valuetext": `risk ${percent(w[0])} without and ${percent(w[1])} with pain on exertion; mean loss ${before} before and ${after} after one step each of ${names.length} hospitals` };
     put(el, words);

@@ -17,16 +17,17 @@ RISKS = {"x": [-2.7, 3.4, 34, 372], "y": [0.55, 4.35, 174, 6]}
 TIMES = {"x": [log(front.SPAN[0]), log(front.SPAN[1]), 8, 246], "y": [-0.118, 0.27, 184, 6]}
 PERCENT = {"x": (10, 25, 50, 75, 90), "y": (70, 80, 90, 95, 98)}
 ASIDE = {"Hungary": (12, 19, "end"), "Cleveland": (-12, 19, "start")}  # labels, else to the side
-LEADS = {
+LEADS = {  # title, what a phone leaves out, and what it shows, too
     "start": (
         "Drag the start that four hospitals share",
-        "A point is a model: two risks of heart disease. Orange: what a hospital’s own patients "
-        "say. Green: one step toward it.",
+        "A point is a model: two risks of heart disease.",
+        "Orange: a hospital’s own. Green: one step toward it.",
     ),
     "path": (
         "Drag the time and fill a model",
-        "The same 920 patients, eleven measurements. The most telling ones enter first; where "
-        "would you stop?",
+        "The same 920 patients, eleven measurements. The most telling enter first, four only "
+        "beyond the right end; where would you stop?",
+        "",
     ),
 }
 LEAST = 0.03  # coefficients below are drawn without a name
@@ -89,6 +90,8 @@ def _path() -> tuple[str, dict[str, Any]]:
         f'{marks}<line class="fl-now" x1="{cut:.1f}" x2="{cut:.1f}" y1="2" y2="190"/>'
         f'<g class="fl-dots"></g>{svg.text(8, 211, "simple", "start")}'
         f"{svg.text(TIMES['x'][3], 211, 'complex', 'end')}"
+        f"{svg.text(TIMES['x'][3], 14, '↑ speaks for heart disease', 'end')}"
+        f"{svg.text(TIMES['x'][3], 184, '↓ speaks against it', 'end')}"
     )
     count = sum(value != 0 for value in state["rows"][k - 1])
     told = share(state["explained"][k - 1], len(names))
@@ -99,18 +102,19 @@ def _path() -> tuple[str, dict[str, Any]]:
 
 
 def _half(kind: str, name: str, body: str, said: str) -> str:
-    title, lead = LEADS[kind]
+    title, more, key = LEADS[kind]
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">{body}</svg>'
     return (
         f'<div class="fl-half" data-half="{kind}"><p class="fl-title">{title}</p>'
-        f'<p class="fl-lead">{lead}</p><div class="fl-view">{svg}</div>'
+        f'<p class="fl-lead"><span class="fl-more">{more} </span>{key}</p>'
+        f'<div class="fl-view">{svg}</div>'
         f'<p class="fl-say">{said}</p></div>'
     )
 
 
 def _before_after(before: float, after: float) -> str:
     return (f"Mean loss <b>{before:.3f}</b> with one model for all, <b>{after:.3f}</b> after one "
-            "step each. A coin toss has 0.693.")  # fmt: skip
+            "step each. Lower is better; a coin toss has 0.693.")  # fmt: skip
 
 
 def share(explained: float, many: int) -> str:
