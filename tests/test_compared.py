@@ -330,14 +330,13 @@ def test_the_page_of_reproductions_names_every_choice_at_an_upper_end() -> None:
         for name in [*ends, *(["step"] if step == ALPHAS[-1] and steps else [])]:
             longest.setdefault(f"{method} {name}", []).append(split)
     assert longest == {
-        "SCAFFOLD server_lr": ["two groups", "dirichlet 0.3"],
-        "Reptile epsilon": ["two groups", "dirichlet 0.3"],
+        "SCAFFOLD server_lr": ["dirichlet 0.3"],
         "FedRep step": ["two groups", "writers"],
         "Per-FedAvg fo step": ["writers"],
     }
     page = (Path(__file__).parents[1] / "book/reproductions.md").read_text(encoding="utf-8")
     for words in (
-        "Reptile's server step $4$ and SCAFFOLD's server step $2$ (two groups and Dirichlet)",
+        "SCAFFOLD's server step $8$ (Dirichlet)",
         "FedRep's step of adaptation, $1$ (two groups and writers)",
         "and that of first order (writers)",
     ):
@@ -400,14 +399,14 @@ def test_the_table_of_the_search_says_what_was_chosen() -> None:
 
 
 def test_the_table_beyond_the_grids_says_what_going_on_has_won() -> None:
-    tried = [0.5, 0.75, 0.625, 0.5, 0.5, 0.8125, 0.5]  # two of the grid, five beyond it
+    tried = [0.5, 0.75, 0.625, 0.8125, 0.5]  # two of the grid, three beyond it
     result = {
-        "dead": 0, "runs": 14, "numbers": [3, 8, 15, 16, 17, 18, 19],
-        "new": {"plain": 3, "personal": [18, 1.0, 3], "tried": tried},
+        "dead": 0, "runs": 10, "numbers": [3, 8, 25, 26, 27],
+        "new": {"plain": 3, "personal": [26, 1.0, 3], "tried": tried},
     }  # fmt: skip
-    cells = [{"setting": {"split": DEALT[0], "method": "Reptile"}, "result": result}]
+    cells = [{"setting": {"split": DEALT[0], "method": "pFedMe"}, "result": result}]
     assert summarize_beyond(cells)["rows"] == [
-        [DEALT[0], "Reptile", "lr = 0.8, epsilon = 4", "3 of 1", "+6.2", "0 of 14", "epsilon, step"]
+        [DEALT[0], "pFedMe", "lam = 10, inner_lr = 0.1", "3 of 1", "+6.2", "0 of 10", "lam, step"]
     ]
 
 

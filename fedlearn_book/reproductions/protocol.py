@@ -103,6 +103,7 @@ def grid(**values: tuple[float, ...]) -> tuple[dict[str, float], ...]:
 
 
 LR = (0.1, 0.2, 0.4, 0.8, 1.6)
+SHORT = (0.025, 0.05, *LR[:-1])  # the local steps that meet a longer server step
 META = (
     *grid(alpha=(0.03, 0.1, 0.3), beta=(0.2, 0.4, 0.8, 1.6), inner_steps=(1,)),
     *grid(alpha=(0.1, 0.3), beta=(0.4, 0.8), inner_steps=(3, 5)),
@@ -120,12 +121,12 @@ METHODS: dict[str, Method] = {
             gradient(loss), lr=lr, server_lr=server_lr, share=world.cohort / world.known[0].m
         ),
         grid(lr=LR, server_lr=(0.25, 0.5, 1.0)),
-        beyond=grid(lr=LR, server_lr=(2.0,)),
+        beyond=grid(lr=SHORT, server_lr=(2.0, 4.0, 8.0)),
     ),
     "Reptile": Method(
         lambda loss, world, lr, epsilon: reptile(gradient(loss), lr=lr, epsilon=epsilon),
         grid(lr=LR, epsilon=(0.5, 1.5, 2.5)),
-        beyond=grid(lr=LR, epsilon=(4.0,)),
+        beyond=grid(lr=SHORT, epsilon=(4.0, 7.0, 12.0)),
     ),
     "pFedMe": Method(
         lambda loss, world, lam, inner_lr: pfedme(
