@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 LOOKS = dict(zip(RIVALS, ("#0072B2", "#D55E00", "#CC79A7", "#009E73", "#E69F00"), strict=True))
 FAMILIES = {
     "passing": ("the path, in passing", "#0072B2"),
-    "order, retrained": ("its order, one more epoch", "#56B4E9"),
-    "level order, retrained": ("the same, level in the layers", "#0F766E"),
-    "end size, retrained": ("size at the path's end", "#7C3AED"),
-    "size, retrained": ("magnitude, one more epoch", "#E69F00"),
-    "decayed size, retrained": ("the same after the spring's decay", "#D55E00"),
+    "order, retrained": ("the path's order", "#56B4E9"),
+    "level order, retrained": ("the path's order by layer", "#0F766E"),
+    "end size, retrained": ("magnitude at the path's end", "#7C3AED"),
+    "size, retrained": ("magnitude after SGD", "#E69F00"),
+    "decayed size, retrained": (
+        "magnitude after SGD with the spring's decay",
+        "#D55E00",
+    ),
     "prox": ("proximal SGD", "#009E73"),
     "bregman": ("Bregman training", "#CC79A7"),
 }
@@ -36,7 +39,7 @@ MOST = 5.0  # points to either side
 FAMILY_CAPTION = (
     "After short trainings the path's order is mostly ahead of magnitude where little is left, "
     "after a long one on CIFAR-10 it is not; there a training for each strength of a penalty is "
-    "ahead of both. One seed each."
+    "ahead of both. Cut networks had one more epoch; one seed each."
 )
 
 

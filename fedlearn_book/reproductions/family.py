@@ -156,31 +156,23 @@ PLANS["family_cifar10_long"] = PLANS["family_cifar10"]._replace(
 def families(plan: Plan) -> dict[str, tuple[str, int]]:
     """Return what each family is called, and how many epochs it takes until all of it is known."""
     once, again = plan.epochs, plan.epochs + len(plan.shares)
-    more = "the same, one more epoch each"
+    cut = {
+        "order": "the path's order",
+        "level order": "the path's order by layer",
+        **({"end size": "magnitude at the path's end"} if plan.end else {}),
+        "size": "magnitude after SGD",
+        **({"decayed size": "magnitude after SGD with the spring's decay"} if plan.decayed else {}),
+    }
     return {
         **{f"passing {nu:g}": (f"the path in passing, ν = {nu:g}", once) for nu in plan.nus},
-        "order": ("the path's order, at its end", once),
-        "order, retrained": (more, again),
-        "level order": ("the path's order, the same share of each layer", once),
-        "level order, retrained": (more, again),
-        **(
-            {
-                "end size": ("magnitude at the path's end", once),
-                "end size, retrained": (more, again),
-            }
-            if plan.end
-            else {}
-        ),
-        "size": ("magnitude after SGD", once),
-        "size, retrained": (more, again),
-        **(
-            {
-                "decayed size": ("magnitude after SGD with the spring's decay", once),
-                "decayed size, retrained": (more, again),
-            }
-            if plan.decayed
-            else {}
-        ),
+        **{
+            name: value
+            for kind, words in cut.items()
+            for name, value in (
+                (kind, (words, once)),
+                (f"{kind}, retrained", (f"{words}, one more epoch", again)),
+            )
+        },
         **{
             kind: (words, plan.epochs * len(strengths))
             for kind, words, strengths in (
@@ -241,8 +233,8 @@ def main(name: str, *, root: str | None = None, folder: str | Path | None = None
         "those with at most this share of the dense network's multiply-adds (or weights), mean ± "
         "half-width of the 95 % interval over seeds; *none* if a seed has no living member so "
         "small. Work is in epochs until the whole family is known. Dead members have less than "
-        "twice the accuracy of chance: they are counted, and not in the means. Magnitude keeps the "
-        "same share of each layer.",
+        "twice the accuracy of chance: they are counted, and not in the means. Magnitude and "
+        "*by layer* keep the same share of each layer.",
     )
 
 
