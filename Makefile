@@ -76,7 +76,7 @@ zip: book ## pack the site and the notebooks into _build/zip
 	$(PY) -m tools.make_zip
 
 colab: $(READY) ## open every chapter as Colab does, each alone (CHAPTER=08 chooses one)
-	$(PY) -m tools.run_colab $(filter-out notebooks/*.ipynb,$(CHAPTER)) $(if $(PYTHON),--python "$(PYTHON)")
+	$(TWO) $(PY) -m tools.run_colab $(filter-out notebooks/*.ipynb,$(CHAPTER)) $(if $(PYTHON),--python "$(PYTHON)")
 
 wheel: $(READY) ## build the library as a wheel in _build/wheel
 	rm -rf _build/wheel build

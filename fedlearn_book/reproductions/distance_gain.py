@@ -45,7 +45,7 @@ STARTS, SEEDS = ("FedAvg", "Per-FedAvg"), (0, 1, 2)
 LEAST, POOL, COMPONENTS, LABEL_COST = 100, 500, 20, 4.0
 ROUNDS, COHORT, STEPS, BATCH, LR, ALPHA = 100, 20, 10, 20, 0.1, 0.1
 PREDICTORS = ("tv", "w1_x", "w1_xy", "w1_hidden", "gradient", "loss", "loss held out")
-KEPT = ("w1_xy", "gradient", "loss", "gain 5")  # client by client, for the writers
+KEPT = ("w1_xy", "gradient", "loss", "before", "gain 5")  # client by client, for the writers
 
 
 def main(*, root: str | None = None, folder: str | Path | None = None) -> None:
@@ -119,6 +119,26 @@ def rank_correlation(x: list[float], y: list[float], draws: int = 1000) -> list[
     samples = [rng.integers(n, size=n) for _ in range(draws)]
     drawn = [rho(rows) for rows in samples if len(np.unique(rows)) > 1]
     return [round(v, 3) for v in (rho(np.arange(n)), *np.percentile(drawn, [2.5, 97.5]).tolist())]
+
+
+def partial_rank_correlation(x: list[float], y: list[float], given: list[float]) -> float:
+    """Correlate what is left of two ranks when a line in the rank of ``given`` is taken off both.
+
+    Whatever x says of y only by way of ``given`` is gone:
+
+    >>> rng = np.random.default_rng(0)
+    >>> given = rng.normal(size=5000)
+    >>> x, y = (given + rng.normal(size=5000) for _ in range(2))
+    >>> round(rank_correlation(x, y, draws=1)[0], 1)
+    0.5
+    >>> abs(partial_rank_correlation(x, y, given)) < 0.05
+    True
+    """
+    from scipy.stats import rankdata
+
+    first, second, base = (rankdata(side) - (len(given) + 1) / 2 for side in (x, y, given))
+    left = [side - base * (side @ base) / (base @ base) for side in (first, second)]
+    return float(np.corrcoef(*left)[0, 1])
 
 
 def _cell(data: Dataset, owners: list[Tensor], deal: str, start: str, seed: int) -> dict[str, Any]:
