@@ -58,6 +58,10 @@ KNOWN = {
         "Matplotlib, once on each new machine",
     r"\[notice\] .*":
         "pip, of a newer pip",
+    r"\S*/torch/export/pt2_archive/\S+ UserWarning: The given buffer is not writable, .*":
+        "torch 2.11 reads back its own exported program; later ones do not say it",
+    r"tensor = torch\.frombuffer\(":
+        "the line that the warning above points at",
 }  # fmt: skip
 
 
