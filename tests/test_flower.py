@@ -104,11 +104,16 @@ def test_what_is_kept_is_found_by_its_round_and_old_files_go(tmp_path: Path) -> 
 
 
 def test_a_file_of_another_federation_is_refused() -> None:
-    mark = flower._mark(federation("path"))
-    flower.check_mark(Path("server.pt"), mark, mark)
-    other = flower._mark(federation("path")._replace(seed=8, steps=4))
+    config = {"method": "personal_path", "rounds": 3, "least": 2, "timeout": 9.0, "home": "here"}
+    mark = flower._mark(federation("path"), config)
+    longer = flower._mark(federation("path"), config | {"rounds": 9, "least": 1, "home": "there"})
+    flower.check_mark(Path("server.pt"), mark, longer)
+    other = flower._mark(federation("path")._replace(seed=8, steps=4), config)
     with pytest.raises(ValueError, match=r"differs in \['seed', 'steps'\]"):
         flower.check_mark(Path("server.pt"), mark, other)
+    method = flower._mark(federation("path"), config | {"method": "fedavg"})
+    with pytest.raises(ValueError, match=r"differs in \['run'\]"):
+        flower.check_mark(Path("server.pt"), mark, method)
 
 
 def test_the_servers_folder_must_be_there(tmp_path: Path) -> None:
@@ -124,6 +129,14 @@ class Asked:
         self.content, self.node = content, dst_node_id
 
 
+def reply(one: Asked, client: int, source: int, error: str = "") -> Any:
+    return SimpleNamespace(
+        has_error=lambda: bool(error), error=SimpleNamespace(reason=error),
+        metadata=SimpleNamespace(src_node_id=source),
+        content={"task": {"client": client}, "message": one.content["sent"]},
+    )  # fmt: skip
+
+
 class Nodes:
     """Node 10 + i is client i: 0 answers, 1 fails, 2 is lost, as the SuperLink says, 3 is mute."""
 
@@ -131,25 +144,54 @@ class Nodes:
         return [10, 11, 12, 13]
 
     def send_and_receive(self, asked: list[Asked], timeout: float) -> list[Any]:
-        def reply(one: Asked, source: int, error: str) -> Any:
-            return SimpleNamespace(
-                has_error=lambda: bool(error), error=SimpleNamespace(reason=error),
-                metadata=SimpleNamespace(src_node_id=source),
-                content={"task": {"client": one.node - 10}, "message": one.content["sent"]},
-            )  # fmt: skip
-
         superlink = 1
-        return [reply(asked[2], superlink, "no heartbeat"), reply(asked[1], 11, "no file"),
-                reply(asked[0], 10, "")]  # fmt: skip
+        return [reply(asked[2], 2, superlink, "no heartbeat"), reply(asked[1], 1, 11, "no file"),
+                reply(asked[0], 0, 10)]  # fmt: skip
 
 
-def test_each_missing_client_is_named_once(monkeypatch: Any) -> None:
+class Claims:
+    """Nodes that all answer, each as the client that it says it is."""
+
+    def __init__(self, *clients: int) -> None:
+        self.clients = clients
+
+    def get_node_ids(self) -> list[int]:
+        return list(range(10, 10 + len(self.clients)))
+
+    def send_and_receive(self, asked: list[Asked], timeout: float) -> list[Any]:
+        return [reply(one, i, one.node) for one, i in zip(asked, self.clients, strict=True)]
+
+
+@pytest.fixture
+def parts_of_flower(monkeypatch: pytest.MonkeyPatch) -> None:
     class Leaves(dict[str, Any]):
         def to_torch_state_dict(self) -> dict[str, Any]:
             return self
 
     kinds = {"Message": Asked, "RecordDict": dict, "ArrayRecord": Leaves, "ConfigRecord": dict}
     monkeypatch.setattr(flower, "_flower", lambda: SimpleNamespace(**kinds))
+
+
+@pytest.mark.parametrize(
+    ("claims", "good", "bad"),
+    [
+        ((0, 1, 2, 3), [0, 1, 2, 3], []),
+        ((0, 0, 2, 3), [2, 3], ["client 0: answers from 2 nodes", "1 not connected"]),
+        ((0, 1, -1, 9), [0, 1],
+         ["client -1: clients are 0 to 3", "client 9: clients are 0 to 3", "2 not connected"]),
+        ((0, 1, 2, 3, 3), [0, 1, 2], ["client 3: answers from 2 nodes"]),
+        ((1, 3), [1, 3], ["2 not connected"]),
+    ],
+)  # fmt: skip
+def test_a_node_that_gives_a_wrong_number_does_not_enter(
+    claims: tuple[int, ...], good: list[int], bad: list[str], parts_of_flower: None
+) -> None:
+    of, seen = federation("Per-FedAvg"), dict[int, int]()
+    found = flower._ask(Claims(*claims), of, 0, of.w0, {"timeout": 0.01}, seen, [-1] * 4)
+    assert (list(found[0]), found[1]) == (good, bad)
+
+
+def test_each_missing_client_is_named_once(parts_of_flower: None) -> None:
     of, seen = federation("Per-FedAvg"), {11: 1, 12: 2, 13: 3}
     good, bad = flower._ask(Nodes(), of, 3, of.w0, {"timeout": 0.01}, seen, [2] * 4)
     assert list(good) == [0]
@@ -233,7 +275,7 @@ def test_the_simulation_of_a_log_takes_who_answered() -> None:
     ]
     full, part = (flower_faults.simulation(config, log) for log in logs)
     assert not torch.equal(full["1.weight"], part["1.weight"])
-    repeated = [{"round": 0, "event": "too few answers, repeated"}, *logs[0], *logs[0]]
+    repeated = [{"round": 0, "event": "too few answers, repeated"}, *logs[1], *logs[0]]
     again = flower_faults.simulation(config, repeated)
     assert torch.equal(full["1.weight"], again["1.weight"])
 

@@ -318,9 +318,8 @@ def simulation(config: dict[str, Any], log: Sequence[dict[str, Any]]) -> dict[st
 
     of = app().federation({"method": "perfedavg", **config})
     state = of.algorithm.init(of.w0)
-    for entry in (e for e in log if e["event"] == "averaged"):
-        if entry["round"] != state.round:
-            continue  # averaged, and lost before it was saved: it was repeated
+    averaged = {e["round"]: e for e in log if e["event"] == "averaged"}
+    for _, entry in sorted(averaged.items()):  # of a round that was lost and repeated, the last
         ids = torch.tensor(entry["answered"])
         batches = of.clients.draw(
             torch.arange(of.clients.m), steps=of.steps, draws=of.algorithm.draws, batch=of.batch,

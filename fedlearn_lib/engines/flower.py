@@ -189,7 +189,7 @@ def server_app(make: Callable[[Config], Federation]) -> ServerApp:
         config = context.run_config
         of, home = make(config), existing_folder(config["home"])
         state, file = of.algorithm.init(of.w0), home / "server.pt"
-        entered, mark = [-1] * of.clients.m, _mark(of)
+        entered, mark = [-1] * of.clients.m, _mark(of, config)
         seen: dict[int, int] = {}
         if file.exists():
             stored = read_tree(file)
@@ -226,9 +226,14 @@ def existing_folder(home: Any) -> Path:
     return folder
 
 
-def _mark(of: Federation) -> dict[str, Any]:
-    """Return what a run must have in common with the file that it goes on from."""
+def _mark(of: Federation, config: Config) -> dict[str, Any]:
+    """Return what a run must have in common with the file that it goes on from.
+
+    From the configuration all but how long to run, how long to wait, and where.
+    """
+    free = ("rounds", "timeout", "least", "home")
     return {
+        "run": {name: config[name] for name in sorted(config) if name not in free},
         "seed": of.seed,
         "clients": of.clients.m,
         "steps": of.steps,
@@ -274,7 +279,7 @@ def _ask(
         for node in nodes
     ]
     replies = list(grid.send_and_receive(asked, timeout=wait))
-    good: dict[int, Params] = {}
+    answers: dict[int, list[Params]] = {}
     bad: list[str] = []
     silent = set(nodes)
     for reply in replies:
@@ -286,15 +291,42 @@ def _ask(
             who = seen.get(node, "unknown")
             bad.append(f"client {who}: failed ({reply.error.reason})")
             continue
-        i, message = int(reply.content["task"]["client"]), _params(reply.content["message"])
-        seen[node] = i
-        if why := sound(message, sent):
+        i = seen[node] = int(reply.content["task"]["client"])
+        answers.setdefault(i, []).append(_params(reply.content["message"]))
+    good, refused = sorted_out(answers, sent, of.clients.m)
+    bad += refused + [f"client {seen.get(n, 'unknown')}: no answer in time" for n in sorted(silent)]
+    strangers = sum(node not in seen for node in nodes)  # never heard: any client's node
+    heard = {seen[node] for node in nodes if node in seen}
+    absent = len(set(range(of.clients.m)) - heard) - strangers
+    return good, bad + ([f"{absent} not connected"] if absent > 0 else [])
+
+
+def sorted_out(
+    answers: Mapping[int, list[Params]], like: Params, m: int
+) -> tuple[dict[int, Params], list[str]]:
+    """Return the answers that may enter the mean, by client, and what is wrong with the others.
+
+    Which client a node is, it says itself. So two nodes may give the same number; then nobody
+    knows whose answer it is, and neither enters.
+
+    >>> w = {"w": torch.zeros(1)}
+    >>> good, bad = sorted_out({0: [w], 1: [w, w], 7: [w]}, w, m=4)
+    >>> list(good), bad
+    ([0], ['client 1: answers from 2 nodes', 'client 7: clients are 0 to 3'])
+    """
+    good: dict[int, Params] = {}
+    bad = []
+    for i, own in sorted(answers.items()):
+        why = sound(own[0], like)
+        if i not in range(m):
+            why = f"clients are 0 to {m - 1}"
+        elif len(own) > 1:
+            why = f"answers from {len(own)} nodes"
+        if why:
             bad.append(f"client {i}: {why}")
         else:
-            good[i] = message
-    bad += [f"client {seen.get(n, 'unknown')}: no answer in time" for n in sorted(silent)]
-    absent = of.clients.m - len(nodes)
-    return good, bad + ([f"{absent} not connected"] if absent else [])
+            good[i] = own[0]
+    return good, bad
 
 
 def _log(home: Path, **entry: Any) -> None:

@@ -45,11 +45,12 @@ def run_saved(
 
     Parameters
     ----------
-    path : the file; a run with other arguments refuses it. More ``rounds`` go on from the end.
+    path : the file; a run with another start, seed, cohort, number of steps, batch or clients
+        refuses it. More ``rounds`` go on from the end.
     every : rounds between two savings. There a run that has diverged to NaN is stopped, too.
 
     The other arguments are those of :func:`fedlearn_lib.run`. What the file cannot know is the
-    data and the code: go on with the same ones.
+    method with its own settings, the data and the code: go on with the same ones.
 
     >>> import tempfile
     >>> from fedlearn_lib import fedavg, gradient
@@ -148,8 +149,19 @@ def write_tree(file: Path, content: Mapping[str, Any]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         scratch.replace(file)
+        _flush_folder(file.parent)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Let the new name survive a loss of power, where a system can flush a folder."""
+    if hasattr(os, "O_DIRECTORY"):
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def read_tree(file: Path) -> dict[str, Any]:
