@@ -113,7 +113,7 @@ def test_answers_that_cannot_come(answers: int) -> None:
 
 
 def test_prices_are_found_again_from_the_times_they_make() -> None:
-    prices = [2e-3, 1e-5, 3e-6, 4e-9]
+    prices = [2e-3, 4e-4, 1e-5, 3e-6, 4e-9]
     stored = [
         {"setting": cell, "result": {"cpu": float(np.dot(prices, scale.features(
             **{k: cell[k] for k in ("cohort", "d", "steps", "batch")})))}}
@@ -121,6 +121,9 @@ def test_prices_are_found_again_from_the_times_they_make() -> None:
     ]  # fmt: skip
     assert scale.fitted(stored) == pytest.approx(prices, rel=1e-6)
     assert scale.ratios(stored, prices, "check") == pytest.approx([1.0] * 12)
+    fewer = scale.fitted(stored, without=1)
+    assert fewer[1] == 0
+    assert max(scale.ratios(stored, fewer, "fit")) > 1.2
     slow = [{**c, "result": {"cpu": 2 * c["result"]["cpu"]}} for c in stored]
     assert scale.ratios(slow, prices, "check") == pytest.approx([2.0] * 12)
 

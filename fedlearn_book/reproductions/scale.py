@@ -148,18 +148,23 @@ def _client_times(seed: int) -> dict[str, Any]:
 
 
 def features(cohort: int, d: int, steps: int, batch: int) -> list[float]:
-    """Return what the time of a round is made of: the round, clients, local steps, numbers read.
+    """Return what the time of a round is made of.
+
+    The round, its steps (each taken once for all clients), the clients, their steps, and the
+    numbers read.
 
     >>> features(cohort=10, d=5, steps=2, batch=4)
-    [1.0, 10.0, 20.0, 400.0]
+    [1.0, 2.0, 10.0, 20.0, 400.0]
     """
-    return [1.0, float(cohort), float(cohort * steps), float(cohort * steps * batch * d)]
+    c = float(cohort)
+    return [1.0, float(steps), c, c * steps, c * steps * batch * d]
 
 
-def fitted(stored: Sequence[Mapping[str, Any]]) -> list[float]:
+def fitted(stored: Sequence[Mapping[str, Any]], without: int | None = None) -> list[float]:
     """Return the seconds that each of the :func:`features` costs: non-negative least squares.
 
-    The errors are relative ones: each run is divided by the time it took.
+    The errors are relative ones: each run is divided by the time it took. A price may be left out,
+    by its number; it is zero then.
     """
     from scipy.optimize import nnls
 
@@ -167,6 +172,8 @@ def fitted(stored: Sequence[Mapping[str, Any]]) -> list[float]:
     X = np.array([_features_of(cell) for cell in runs])
     y = np.array([cell["result"]["cpu"] for cell in runs])
     scale = X.max(0)
+    if without is not None:
+        X[:, without] = 0
     prices = nnls(X / scale / y[:, None], np.ones(len(y)))[0] / scale
     return [float(price) for price in prices]
 
