@@ -254,3 +254,15 @@ def test_noise_on_a_support() -> None:
 def test_bad_input_gets_a_sentence(call, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_delta_keeps_its_digits_in_the_tail() -> None:
+    """Against mpmath at 50 digits: the normal law's tail is multiplied by e^ε."""
+    import mpmath
+
+    mpmath.mp.dps = 50
+    for epsilon, sigma, rounds in [(1.0, 4.0, 20), (30.0, 1.0, 30), (40.0, 0.3, 5)]:
+        mu = mpmath.sqrt(rounds) / mpmath.mpf(sigma)
+        exact = mpmath.ncdf(mu / 2 - epsilon / mu)
+        exact -= mpmath.e**epsilon * mpmath.ncdf(-mu / 2 - epsilon / mu)
+        assert gaussian_delta(epsilon, sigma, rounds) == pytest.approx(float(exact), rel=1e-9)
