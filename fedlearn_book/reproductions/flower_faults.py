@@ -70,7 +70,7 @@ def summarize(done: list[dict[str, Any]]) -> dict[str, Any]:
     """Make one row an event of the first rehearsal, and one for the end of all."""
     rows = [
         [e["round"], e["event"], ", ".join(map(str, e.get("answered", []))),
-         "; ".join(named_once(e.get("refused", [])))]
+         "; ".join(e.get("refused", []))]
         for e in done[0]["result"]["log"]
     ]  # fmt: skip
     gap = max(cell["result"]["gap"] for cell in done)
@@ -120,16 +120,6 @@ def summarize_writers(done: list[dict[str, Any]]) -> dict[str, Any]:
         )  # fmt: skip
     heads = ["rounds", "answers", "seconds a round", "largest change", "largest difference"]
     return {"columns": ["seed", *heads], "rows": rows}
-
-
-def named_once(refused: Sequence[str]) -> list[str]:
-    """Leave out the SuperLink's word about a node that is gone where its client is named, too.
-
-    >>> named_once(["client unknown: failed (no heartbeat)", "client 1: no answer in time"])
-    ['client 1: no answer in time']
-    """
-    named = [why for why in refused if not why.startswith("client unknown: failed")]
-    return named if any("no answer in time" in why for why in named) else list(refused)
 
 
 def rehearse(seed: int) -> dict[str, Any]:
