@@ -72,9 +72,14 @@ def test_the_page_says_what_holds_on_mnist() -> None:
     told = "{:.0f} points below FO's and {:.0f} below FedAvg's".format(*drop.values())
     assert told in sentences("The two traps of the chapter, at full scale")
     assert before(MNIST, 4, "hf").mean() > before(MNIST, 4, "fedavg").mean()
-    assert [round(gain(MNIST, tau, "hf", "fedavg", best=True)[0]) for tau in (10, 4)] == [1, 3]
-    best = {m: after(MNIST, 10, m, best_step(MNIST, 10, m)).mean() for m in ("fo", "fedavg")}
-    assert best["fo"] < best["fedavg"]
+    middle, half = gain(MNIST, 10, "hf", "fedavg", best=True)
+    assert 0 < middle < half
+    assert round(gain(MNIST, 4, "hf", "fedavg", best=True)[0]) == 3
+    assert best_step(MNIST, 10, "fedavg") == best_step(MNIST, 10, "fo") == 0.03
+    assert {best_step(MNIST, 4, m) for m in ("fedavg", "fo", "hf")} == {0.1}
+    three = {m: max(after(MNIST, 10, m, a).mean() for a in (0.001, 0.01, 0.1))
+             for m in ("fedavg", "fo", "hf")}  # fmt: skip
+    assert three["fo"] < three["fedavg"] < three["hf"] - 1
 
 
 def test_the_page_says_what_a_smaller_step_does() -> None:
@@ -115,13 +120,14 @@ def test_the_page_says_what_cifar_does() -> None:
            for m in ("fedavg", "fo", "hf")]  # fmt: skip
     assert max(far) < 55
     gaps = after(CIFAR_SMALL, 10, "exact") - after(CIFAR_SMALL, 10, "hf")
-    assert (gaps > 0).all()
-    assert gaps.mean() < 1
+    assert -0.85 < gaps.min() < 0 < gaps.max() < 0.85
 
 
 def test_the_chapter_says_it_in_five_sentences() -> None:
     behind = [gain(MNIST, tau, "hf", "fedavg", best=True)[0] for tau in (10, 4)]
     told = "{:.2f} points behind HF with ten local steps and {:.2f} with four".format(*behind)
+    middle, half = gain(MNIST, 10, "hf", "fedavg", best=True)
+    assert middle < half  # "the first interval contains zero"
     assert told in SAID
     leads = [gain(name, 10, "hf", "fedavg")[0] for name in (MNIST, TANH)]
     assert "it is {:.1f} points, {:.1f} with tanh".format(*leads) in SAID
