@@ -17,7 +17,7 @@ import pytest
 from submissions import CALLS, HALF
 
 from fedlearn_book.exercises import EXERCISES
-from tools.assignments import NAMES, cells, nbgrader, source_text
+from tools.assignments import HIDDEN, LATER, NAMES, build, cells, nbgrader, source_text
 from tools.cells import read
 from tools.editions import dumps
 from tools.repository import ROOT
@@ -254,3 +254,14 @@ def test_students_get_neither_solutions_nor_hidden_tests(course: Path) -> None:
                 assert [one for one in lines if json.dumps(one)[1:-1] in text] == []
         assert "Model answer" not in text
         assert text.count("raise NotImplementedError()") == len(FULL[name])
+
+
+def test_a_cell_of_hidden_tests_says_that_they_come_later() -> None:
+    """A student who runs it in the handout would take silence for marks."""
+    for name in NAMES:
+        text = source_text(name)
+        made = build(text, "")["cells"]
+        hidden = [cell["source"] for cell in made if HIDDEN in cell["source"]]
+        assert len(hidden) == text.count(HIDDEN) > 0
+        assert all(f"{LATER}\n{HIDDEN}" in source for source in hidden)
+        assert f"`{name}.ipynb`" in made[0]["source"]

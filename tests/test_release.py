@@ -35,7 +35,7 @@ def test_a_release_is_made_only_after_the_tag_was_checked_and_the_tests_passed()
     assert needs == {"tag": None, "build": "tag", "attach": "build", "publish": "attach"}
     made = commands(found["build"])
     assert made[0] == "bash .ci/run", "the tests come first, and one that fails ends the job"
-    assert made[1:] == ["make pdf", "make zip", "make wheel"]
+    assert made[1:] == ["make pdf", "make zip", "make slides", "make wheel"]
     for job in found.values():
         assert not {"if", "continue-on-error"} & set(job)
         assert not any({"if", "continue-on-error"} & set(step) for step in job["steps"])
@@ -45,7 +45,8 @@ def test_what_is_built_is_attached_and_nothing_else():
     found = jobs()
     (kept,) = (step["with"] for step in found["build"]["steps"] if "upload" in step.get("uses", ""))
     built = kept["path"].split()
-    assert built == ["_build/pdf/*.pdf", "_build/zip/*.zip", "_build/wheel/*.whl"]
+    kinds = ("pdf/*.pdf", "zip/*.zip", "slides/*.html", "wheel/*.whl")
+    assert built == [f"_build/{kind}" for kind in kinds]
     assert kept["if-no-files-found"] == "error"
     sent = commands(found["attach"])[0].split("--clobber ")[1].split()
     assert sent == [path.removeprefix("_build/") for path in built]

@@ -41,6 +41,8 @@ c.ClearSolutions.code_stub = {"python": "raise NotImplementedError()  # your cod
 c.ClearSolutions.text_stub = "*Your answer.*"
 """
 NAMES = ("averaging", "per_fedavg", "exact_path", "split_lbi")  # in the order of the book
+HIDDEN = "### BEGIN HIDDEN TESTS"
+LATER = "# More tests are added here when your work is marked."
 HEAD = re.compile(r"^# %%(.*)\n", re.M)
 
 
@@ -97,7 +99,7 @@ def _cell(number: int, options: dict[str, str], body: str, setup: str) -> Cell:
     if "points" in options:
         nbgrader["points"] = int(options["points"])
     cell: Cell = {"cell_type": "markdown", "id": identity, "metadata": {"nbgrader": nbgrader}}
-    cell["source"] = setup if "setup" in options else body
+    cell["source"] = setup if "setup" in options else body.replace(HIDDEN, f"{LATER}\n{HIDDEN}")
     if "markdown" not in options:
         cell |= {"cell_type": "code", "execution_count": None, "outputs": []}
     return cell

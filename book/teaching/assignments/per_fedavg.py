@@ -6,7 +6,8 @@
 # **How it is marked.** A task with code has some tests that you see and some that you do not; try
 # your function on inputs of your own before you hand it in. Write each function yourself: you may
 # *compare* with `fedlearn_lib`, but an answer that calls it, or a checker of the book, gets no
-# marks, and the tests notice. For a derivation the marks are listed with the question.
+# marks, and the tests notice. For a derivation the marks are listed with the question. Hand in the
+# notebook under its own name, `per_fedavg.ipynb`.
 #
 # **Notation.** As in Chapter 4, $\tilde w=w-\alpha\nabla f(w)$ is the adapted model and
 # $F(w)=f(\tilde w)$ the loss after adapting. What `torch.func` offers may be used everywhere.
