@@ -17,7 +17,7 @@ from itertools import pairwise
 from math import exp, log
 from typing import Any
 
-from tools.draw_images import BLUE, GREEN, ORANGE, ROOT, VERMILION, svg
+from tools.draw_images import BLUE, GREEN, ORANGE, ROOT, VERMILION, keep, svg
 
 WIDTH, HEIGHT = 240, 132
 SOFT = 'stroke="currentColor" stroke-opacity="0.35"'
@@ -211,15 +211,7 @@ def covers() -> dict[str, str]:
 
 def main(check: bool) -> int:
     """Write the covers, or compare the stored ones with what would be written."""
-    images = ROOT / "book" / "images"
-    made = covers()
-    if check:
-        stale = [n for n, text in made.items() if (images / n).read_text("utf-8") != text]
-        print("\n".join(f"{name} is stale: run python -m tools.draw_covers" for name in stale))
-        return len(stale)
-    for name, text in made.items():
-        (images / name).write_text(text, encoding="utf-8")
-    return 0
+    return keep(covers(), check, "python -m tools.draw_covers")
 
 
 if __name__ == "__main__":

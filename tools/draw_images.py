@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import math
 import sys
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -152,20 +153,25 @@ def social_card() -> bytes:
     return buffer.getvalue()
 
 
+def keep(drawings: Mapping[str, str], check: bool, command: str) -> int:
+    """Write drawings into book/images; or compare those there, and return how many differ."""
+    images = ROOT / "book" / "images"
+    if not check:
+        for name, text in drawings.items():
+            (images / name).write_text(text, encoding="utf-8")
+        return 0
+    stale = [n for n, text in drawings.items() if (images / n).read_text("utf-8") != text]
+    print("\n".join(f"{name} is stale: run {command}" for name in stale))
+    return len(stale)
+
+
 def main(check: bool) -> int:
     """Write the images, or compare the stored drawings with what would be written."""
-    images = ROOT / "book" / "images"
     drawings = {"chapters.svg": chapter_graph(), "logo.svg": logo(),
                 "favicon.svg": logo()}  # fmt: skip
-    if check:
-        stale = [n for n, text in drawings.items() if (images / n).read_text("utf-8") != text]
-        print("\n".join(f"{name} is stale: run python tools/draw_images.py" for name in stale))
-        return len(stale)
-    images.mkdir(parents=True, exist_ok=True)
-    for name, text in drawings.items():
-        (images / name).write_text(text, encoding="utf-8")
-    (ROOT / "book" / "_assets" / "social-card.png").write_bytes(social_card())
-    return 0
+    if not check:
+        (ROOT / "book" / "_assets" / "social-card.png").write_bytes(social_card())
+    return keep(drawings, check, "python tools/draw_images.py")
 
 
 if __name__ == "__main__":

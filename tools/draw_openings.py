@@ -12,12 +12,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from math import exp, log
-from typing import Any
 
 import numpy as np
 
 from tools.draw_covers import BOTTOM, HEIGHT, LEFT, RIGHT, SOFT, TOP, WIDTH, _curve, _dot
-from tools.draw_images import BLUE, GREEN, ORANGE, ROOT, SKY, VERMILION, svg
+from tools.draw_images import BLUE, GREEN, ORANGE, SKY, VERMILION, keep, svg
 
 Place = Callable[[float, float], str]
 
@@ -269,20 +268,8 @@ OPENINGS: dict[int, Callable[[], str]] = {
 
 def main(check: bool) -> int:
     """Write the openings, or compare the stored ones with what would be written."""
-    images = ROOT / "book" / "images"
-    made: dict[str, Any] = {
-        f"opening-{n:02d}.svg": svg(WIDTH, HEIGHT, draw()) for n, draw in OPENINGS.items()
-    }
-    if check:
-        stale = [
-            name for name, text in made.items()
-            if not (images / name).exists() or (images / name).read_text("utf-8") != text
-        ]  # fmt: skip
-        print("\n".join(f"{name} is stale: run python -m tools.draw_openings" for name in stale))
-        return len(stale)
-    for name, text in made.items():
-        (images / name).write_text(text, encoding="utf-8")
-    return 0
+    made = {f"opening-{n:02d}.svg": svg(WIDTH, HEIGHT, draw()) for n, draw in OPENINGS.items()}
+    return keep(made, check, "python -m tools.draw_openings")
 
 
 if __name__ == "__main__":
